@@ -1,0 +1,1 @@
+"""Trains vision-language reward models, judges them on benchmarks, and compares them honestly."""

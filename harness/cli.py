@@ -1,0 +1,139 @@
+"""The `harness` command: verbs and arguments. Heavy imports wait inside the verb that needs them."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from harness.errors import ExitCode, HarnessError
+
+RUN_HELP = """\
+Train a judge by a recipe (or take a given model), ask it a benchmark, and compare it with a baseline.
+
+  harness run --recipe carevl --tasks vlrewardbench
+      on a plain CPU, offline, in minutes: the embedded synthetic world
+
+  harness run --recipe carevl --tasks vlrewardbench --profile qwen2.5-vl-7b --seeds 0,1,2
+      a real judge on a GPU, with data from the hub
+
+  harness run --recipe carevl --tasks vlrewardbench --preferences pairs.parquet --data bench.jsonl
+      your own training pairs (id, image, question, chosen, rejected, caption) and your own benchmark
+
+  harness run --recipe carevl --tasks vlrewardbench --set confidence.rule=majority --set dpo.beta=0.2
+      one thing changed; whatever is not touched by it comes from the cache
+
+  harness run --model qwen2_5_vl --model-args pretrained=Qwen/Qwen2.5-VL-7B-Instruct --tasks vlrewardbench --data hub
+      any lmms-eval model as it is
+
+Exit codes: 0 done, whatever the figures say; 2 usage; 4 incomplete (--resume goes on); 70 internal.
+"""
+LS_HELP = """\
+List what there is.
+
+  harness ls recipes      what can be trained, and what each is compared with
+  harness ls tasks        the benchmarks, their data and protocols
+  harness ls profiles     models, data and sizes for the recipes
+  harness ls runs         finished and unfinished runs, newest first
+"""
+COMPARE_HELP = """\
+Compare two finished runs on the items they share.
+
+  harness compare distill-embedded-vlrewardbench-1a2b3c4d carevl-embedded-vlrewardbench-5e6f7a8b
+  harness compare results/runs/distill-... results/runs/carevl-...
+
+Prints the paired difference of each metric with its clustered interval and p-value. Runs over other
+data or under another protocol are refused.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Argument parsing whose errors are one line with a fix, like every other error here."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the whole usage."""
+        raise HarnessError(f"{message}.", f"`{self.prog} --help` shows examples.")
+
+
+def build_parser() -> Parser:
+    """Build the command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        prog="harness",
+        formatter_class=raw,
+        description="Train vision-language reward models, judge them on benchmarks, compare them honestly.\n\n"
+        "  harness run --recipe carevl --tasks vlrewardbench     the main job; runs offline on a CPU in minutes\n"
+        "  harness ls recipes                                    what else can be trained",
+    )
+    parser.add_argument("--version", action="version", version=f"harness {version('vlrm-harness')}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
+
+    run = verbs.add_parser("run", help="train, judge and compare", description=RUN_HELP, formatter_class=raw)
+    what = run.add_argument_group("what is judged (one of)")
+    what.add_argument("--recipe", metavar="R", help="a recipe; `harness ls recipes` lists them")
+    what.add_argument("--model", metavar="NAME", help="an lmms-eval model, judged as it is")
+    what.add_argument("--config", metavar="FILE", type=Path, help="the config.yaml of an earlier run, taken whole")
+    run.add_argument("--model-args", metavar="K=V,...", default="", help="arguments of --model")
+    run.add_argument("--tasks", metavar="T[,T]", help="benchmarks; `harness ls tasks` lists them")
+    run.add_argument("--profile", metavar="P", help="models, data and sizes: a name or a YAML file (default: embedded)")
+    run.add_argument("--seeds", metavar="N[,N]", help="training seeds (default: 0)")
+    run.add_argument("--limit", metavar="N", type=int, help="ask only N items, drawn by their hash")
+    run.add_argument("--protocol", metavar="P", help="both-orders (default) or official[:K]")
+    run.add_argument("--baseline", metavar="R", help="recipe to compare with, or `none` (default: the recipe's own)")
+    run.add_argument("--preferences", metavar="FILE", help="training pairs: parquet, JSONL or hub:NAME@REVISION")
+    run.add_argument("--data", metavar="FILE", help="the benchmark: parquet, JSONL, hub:NAME@REVISION or `hub`")
+    run.add_argument("--out", metavar="DIR", type=Path, help="the run's folder (default: results/runs/NAME)")
+    run.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    run.add_argument("--dry-run", action="store_true", help="check everything and say what would be done")
+    run.add_argument("--set", metavar="A.B=C", action="append", default=[], help="override one setting; repeatable")
+    _include(run)
+
+    ls = verbs.add_parser("ls", help="list tasks, recipes, profiles or runs", description=LS_HELP, formatter_class=raw)
+    ls.add_argument("kind", choices=("tasks", "recipes", "profiles", "runs"))
+    _include(ls)
+
+    compare = verbs.add_parser("compare", help="compare two runs", description=COMPARE_HELP, formatter_class=raw)
+    compare.add_argument("baseline", metavar="BASE", help="name or folder of the baseline's run")
+    compare.add_argument("candidate", metavar="CAND", help="name or folder of the candidate's run")
+    compare.add_argument("--task", metavar="T", help="which task, if the runs have several")
+    return parser
+
+
+def _include(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--include-path",
+        metavar="DIR",
+        type=Path,
+        action="append",
+        default=[],
+        help="a folder of your own with tasks/ or recipes/; repeatable",
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code. Only a mistake of ours leaves a traceback, in a log."""
+    try:
+        options = build_parser().parse_args(arguments)
+        from harness import verbs
+
+        return int(getattr(verbs, options.verb)(options))
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("harness: stopped; what is done is kept, --resume goes on.", file=sys.stderr)
+        return ExitCode.INCOMPLETE
+    except BrokenPipeError:
+        return ExitCode.OK
+    except Exception as error:  # noqa: BLE001
+        # the last line of defence: an exception of ours must never look like a verdict
+        import traceback
+
+        traceback.print_exc()
+        print(f"harness: internal error: {type(error).__name__}: {error}. Please report it.", file=sys.stderr)
+        return ExitCode.INTERNAL
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""Compares two finished runs on the items they share: paired, clustered, and honest about seeds."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from harness.config import differing_keys
+from harness.errors import HarnessError, RunIncompleteError
+from harness.metrics import METRICS, Metric, estimate, influence, of_slice
+from harness.protocols import PairProtocol, Tally, find_protocol
+from harness.records import Item, Run, RunFolder
+from harness.records.run import TaskRecord
+from harness.stats.clustered import Estimate, crossed_estimate, holm
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One task of one run, counted: a tally per seed."""
+
+    run: Run
+    task: TaskRecord
+    protocol: PairProtocol
+    items: list[Item]
+    tallies: dict[int, Tally]
+
+    @property
+    def slices(self) -> list[str]:
+        """The slices in the order they are printed."""
+        return sorted({item.slice for item in self.items})
+
+    def estimate(self, metric: Metric) -> Estimate:
+        """Estimate a metric over this run's seeds, with its interval."""
+        tallies = list(self.tallies.values())
+        shares = np.mean([influence(metric, tally) for tally in tallies], axis=0)
+        return crossed_estimate([estimate(metric, tally) for tally in tallies], shares, tallies[0].clusters)
+
+
+def load_result(folder: RunFolder, task: str | None = None) -> TaskResult:
+    """Read and count one task of a run.
+
+    Raises:
+        RunIncompleteError: if answers are owed.
+        HarnessError: if the run has several tasks and none is named.
+    """
+    run = folder.read_run()
+    names = [record.task for record in run.tasks]
+    if task is None and len(names) > 1:
+        raise HarnessError(f"run {run.name} has the tasks {', '.join(names)}.", "Choose one with --task.")
+    if run.status != "complete" or not names:
+        raise RunIncompleteError(
+            f"run {run.name} is {run.status}.", f"Finish it: harness run --config {folder.path}/config.yaml --resume"
+        )
+    record = next((r for r in run.tasks if r.task == (task or names[0])), None)
+    if record is None:
+        raise HarnessError(f"run {run.name} has no task {task!r}.", f"It has {', '.join(names)}.")
+    items = folder.read_items(record.task)
+    judgments = folder.read_judgments(record.task)
+    protocol = find_protocol(record.protocol)
+    seeds = sorted({judgment.seed for judgment in judgments})
+    tallies = {seed: protocol.tally(items, [j for j in judgments if j.seed == seed]) for seed in seeds}
+    return TaskResult(run, record, protocol, items, tallies)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Candidate minus baseline on one metric."""
+
+    metric: str
+    baseline: float
+    candidate: float
+    estimate: Estimate
+    adjusted_p: float | None = None
+    """After Holm over the slices; None for the headline metrics."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs compared on one task."""
+
+    baseline: TaskResult
+    candidate: TaskResult
+    items: int
+    unmatched: int
+    headline: list[Difference]
+    slices: list[Difference]
+    config_differences: list[str] = field(default_factory=list)
+
+    @property
+    def one_seed(self) -> bool:
+        """Whether the interval speaks of checkpoints only, not of recipes."""
+        return min(len(self.candidate.tallies), len(self.baseline.tallies)) == 1 and self._trained
+
+    @property
+    def _trained(self) -> bool:
+        return len(self.candidate.tallies) == 1
+
+    def sentence(self) -> str:
+        """Say the verdict in one sentence."""
+        first = self.headline[0]
+        names = f"{label(self.candidate.run)} against {label(self.baseline.run)}"
+        size = f"{100 * first.estimate.value:+.1f} points of accuracy"
+        interval = f"[{100 * first.estimate.low:+.1f}, {100 * first.estimate.high:+.1f}]"
+        if math.isnan(first.estimate.error):
+            return f"{names}: not estimable from so few clusters."
+        if first.estimate.low > 0:
+            verdict = "better"
+        elif first.estimate.high < 0:
+            verdict = "worse"
+        else:
+            verdict = "no difference shown"
+        return f"{names}: {verdict}, {size}, 95 % interval {interval}, p = {format_p(first.estimate.p)}."
+
+
+def label(run: Run) -> str:
+    """Name a run as tables do: its recipe or model."""
+    return str(run.config.get("recipe") or run.config.get("model"))
+
+
+def format_p(p: float) -> str:
+    """Write a p-value, never as zero."""
+    if math.isnan(p):
+        return "not estimable"
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def compare(baseline: TaskResult, candidate: TaskResult) -> Comparison:
+    """Compare two runs of the same task, data and protocol.
+
+    Raises:
+        HarnessError: naming the first of task, data, protocol and prompt that differs.
+    """
+    _check_comparable(baseline, candidate)
+    shared = {item.item_id for item in baseline.items} & {item.item_id for item in candidate.items}
+    if not shared:
+        raise HarnessError("the two runs have no item in common.", "Run both with the same --limit.")
+    base, cand = (_restrict(result, shared) for result in (baseline, candidate))
+
+    def difference(metric: Metric) -> Difference:
+        sides = []
+        for tallies in (base, cand):
+            values = [estimate(metric, tally) for tally in tallies]
+            sides.append((values, np.mean([influence(metric, tally) for tally in tallies], axis=0)))
+        (b, b_influence), (c, c_influence) = sides
+        value = float(np.mean(c) - np.mean(b))
+        seeds = _seed_differences(b, c)
+        combined = crossed_estimate(seeds, c_influence - b_influence, base[0].clusters)
+        return Difference(metric.name, float(np.mean(b)), float(np.mean(c)), combined._replace(value=value))
+
+    headline = [
+        difference(METRICS[name])
+        for name in ("accuracy", "macro", "consistency")
+        if _countable(base, cand, METRICS[name])
+    ]
+    slices = [difference(of_slice(name)) for name in candidate.slices]
+    adjusted = holm([d.estimate.p for d in slices])
+    return Comparison(
+        baseline,
+        candidate,
+        len(shared),
+        len(baseline.items) + len(candidate.items) - 2 * len(shared),
+        headline,
+        [replace(d, adjusted_p=p) for d, p in zip(slices, adjusted, strict=True)],
+        differing_keys(baseline.run.config, candidate.run.config),
+    )
+
+
+def _seed_differences(base: list[float], cand: list[float]) -> list[float]:
+    """Pair seeds where both sides have the same ones; one side with a single seed is held fixed."""
+    if len(base) == len(cand):
+        return [c - b for b, c in zip(base, cand, strict=True)]
+    if len(base) == 1 or len(cand) == 1:
+        return [c - b for c in cand for b in base]
+    raise HarnessError(
+        f"the runs have {len(base)} and {len(cand)} seeds.", "Compare runs over the same seeds, or one seed with many."
+    )
+
+
+def _countable(base: list[Tally], cand: list[Tally], metric: Metric) -> bool:
+    return not any(math.isnan(estimate(metric, tally)) for tally in (*base, *cand))
+
+
+def _restrict(result: TaskResult, shared: set[str]) -> list[Tally]:
+    """Keep the shared items of each tally, in one order for both runs."""
+    return [_select(tally, shared) for tally in result.tallies.values()]
+
+
+def _select(tally: Tally, shared: set[str]) -> Tally:
+    order = sorted((i for i, name in enumerate(tally.item_ids) if name in shared), key=lambda i: tally.item_ids[i])
+    columns: dict[str, Any] = {}
+    for name, values in vars(tally).items():
+        columns[name] = values[order] if isinstance(values, np.ndarray) else [values[i] for i in order]
+    return Tally(**columns)
+
+
+def _check_comparable(baseline: TaskResult, candidate: TaskResult) -> None:
+    for what, field_name in (
+        ("task", "task"),
+        ("data", "data_fingerprint"),
+        ("protocol", "protocol"),
+        ("protocol version", "protocol_version"),
+    ):
+        one, other = getattr(baseline.task, field_name), getattr(candidate.task, field_name)
+        if one != other:
+            raise HarnessError(
+                f"{baseline.run.name} and {candidate.run.name} differ in {what}: {one} and {other}.",
+                "Runs are compared on the same data under the same protocol.",
+            )
+
+
+def rows_for(results: Sequence[TaskResult]) -> list[str]:
+    """List every slice that any of the results has."""
+    return sorted({name for result in results for name in result.slices})

@@ -1,0 +1,330 @@
+"""One model that is the command line, the YAML file and the saved record of a run."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import HarnessError, unknown
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LoraSettings(Section):
+    """A low-rank adapter on the language model; merged into the checkpoint after each stage."""
+
+    rank: int = Field(ge=1)
+    alpha: int = Field(ge=1)
+    target_modules: str = (
+        r".*(language_model|text_model).*\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
+    )
+    """Regular expression over module names; the default keeps off the vision tower."""
+
+
+class JudgeSettings(Section):
+    """The model that is trained and judged."""
+
+    model: str = "embedded:judge"
+    """`embedded:judge`, a folder, or a hub name."""
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    lora: LoraSettings | None = None
+    freeze_vision: bool = False
+    max_pixels: int | None = Field(None, ge=1)
+    """Pixels an image is scaled down to, where the processor has such a limit."""
+    trust_remote_code: bool = False
+
+
+class WorldSettings(Section):
+    """The embedded world: which scenes, how many, and how good the captions are."""
+
+    seed: int = 0
+    """Another seed is another world: other scenes, images, captions and teacher's slips."""
+    pairs: int = Field(2400, ge=1)
+    items: int = Field(1250, ge=1)
+    split: Literal["test", "dev"] = "test"
+    """Scenes that the benchmark is made of; settings are chosen on `dev`."""
+    caption_noise: float = Field(0.05, ge=0, le=1)
+    """Chance that a thing is left out of a caption or misdescribed."""
+
+
+class CaptionSettings(Section):
+    """How pairs without a caption get one."""
+
+    prompt: str = "Describe the image in detail."
+    max_new_tokens: int = Field(256, ge=1)
+    batch_size: int = Field(16, ge=1)
+
+
+class ExpertSettings(Section):
+    """The textual reward models that read the caption instead of the image."""
+
+    models: list[str] = ["embedded:expert-0", "embedded:expert-1", "embedded:expert-2"]
+    """Sequence-classification models with one label: embedded ones, folders, or hub names."""
+    batch_size: int = Field(64, ge=1)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    max_length: int = Field(4096, ge=1)
+
+
+class ConfidenceSettings(Section):
+    """Which pairs count as high-confidence."""
+
+    rule: str = "unanimous"
+    """`unanimous`, `majority` or `margin:T`."""
+
+
+class SftSettings(Section):
+    """Supervised fine-tuning of the judge."""
+
+    learning_rate: float = Field(8e-4, gt=0)
+    epochs: float = Field(1.5, gt=0)
+    """Passes over the pairs in both orders: 1 shows each pair twice."""
+    batch_size: int = Field(32, ge=1)
+    micro_batch_size: int = Field(32, ge=1)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of the updates over which the learning rate rises."""
+    verdict_weight: float = Field(8.0, gt=0)
+    """Loss weight of the token that names the better answer; the others weigh 1."""
+    weight_decay: float = Field(0.01, ge=0)
+    adam_beta2: float = Field(0.98, gt=0, lt=1)
+    bf16: bool = True
+    rationale_words: int = Field(40, ge=0)
+    """Words kept of the preferred response where the data bring no rationale."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Rows whose prompt and answer are longer are left out, and counted."""
+    gradient_checkpointing: bool = False
+    save_steps: int = Field(100, ge=1)
+
+
+class SamplingSettings(Section):
+    """Judgments sampled from the tuned judge on low-confidence pairs."""
+
+    samples: int = Field(6, ge=2)
+    """Judgments per order."""
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_new_tokens: int = Field(48, ge=1)
+    batch_size: int = Field(256, ge=1)
+    share: float = Field(0.5, gt=0, le=1)
+    """Share of the low-confidence pairs that are sampled: those with the largest expert margin."""
+    max_pairs: int | None = Field(900, ge=1)
+
+
+class ScoringSettings(Section):
+    """The dimensions that sampled judgments are scored on, with their weights."""
+
+    weights: dict[str, float] = {
+        "valid_format": 1.0,
+        "expert_verdict": 2.0,
+        "self_consistency": 0.5,
+        "order_consistency": 0.5,
+        "caption_support": 1.0,
+    }
+
+
+class NegativeSettings(Section):
+    """How chosen and rejected judgments are picked from the scored ones."""
+
+    rule: str = "best-to-worse"
+    """`best-to-worse`, `best-worst`, `adjacent` or `random`."""
+    min_gap: float = Field(0.1, ge=0, le=1)
+    """Least difference of score between chosen and rejected."""
+    max_per_item: int = Field(2, ge=1)
+
+
+class DpoSettings(Section):
+    """Direct preference optimisation over pairs of judgments."""
+
+    learning_rate: float = Field(1e-4, gt=0)
+    epochs: float = Field(1.0, gt=0)
+    batch_size: int = Field(16, ge=1)
+    micro_batch_size: int = Field(16, ge=1)
+    warmup: float = Field(0.1, ge=0, lt=1)
+    beta: float = Field(0.1, gt=0)
+    sft_weight: float = Field(0.1, ge=0)
+    """Weight of the chosen judgment's log-likelihood beside the preference loss."""
+    weight_decay: float = Field(0.0, ge=0)
+    adam_beta2: float = Field(0.98, gt=0, lt=1)
+    bf16: bool = True
+    max_tokens: int | None = Field(None, ge=1)
+    gradient_checkpointing: bool = False
+    save_steps: int = Field(100, ge=1)
+
+
+class JudgingSettings(Section):
+    """How the benchmark is asked."""
+
+    batch_size: int = Field(128, ge=1)
+    chunk_size: int = Field(256, ge=1)
+    """Presentations answered between two writes to the disk."""
+    max_new_tokens: int = Field(48, ge=1)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    order_seed: int = 0
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "judge": JudgeSettings,
+    "world": WorldSettings,
+    "captions": CaptionSettings,
+    "experts": ExpertSettings,
+    "confidence": ConfidenceSettings,
+    "sft": SftSettings,
+    "sampling": SamplingSettings,
+    "scoring": ScoringSettings,
+    "negatives": NegativeSettings,
+    "dpo": DpoSettings,
+    "judging": JudgingSettings,
+}
+
+
+class RunConfig(Section):
+    """Everything that decides the outcome of a run.
+
+    A profile fills the sections; the command line overrides them. Sections that a recipe does not
+    use are left out of its record, so that they cannot make two equal runs look different.
+    """
+
+    recipe: str | None = None
+    model: str | None = None
+    """An lmms-eval model to judge as it is, instead of a recipe."""
+    model_args: dict[str, Any] = {}
+    tasks: list[str] = Field(min_length=1)
+    profile: str = "embedded"
+    seeds: list[int] = Field([0], min_length=1)
+    limit: int | None = Field(None, ge=1)
+    protocol: str = "both-orders"
+    data: str = "embedded"
+    """Benchmark data: `embedded`, a parquet or JSONL file, or `hub:NAME@REVISION`."""
+    preferences: str = "embedded"
+    """Training pairs, likewise."""
+    fingerprints: dict[str, str] = {}
+    """Hashes of the files named above, so that a changed file is another configuration."""
+    judge: JudgeSettings | None = None
+    world: WorldSettings | None = None
+    captions: CaptionSettings | None = None
+    experts: ExpertSettings | None = None
+    confidence: ConfidenceSettings | None = None
+    sft: SftSettings | None = None
+    sampling: SamplingSettings | None = None
+    scoring: ScoringSettings | None = None
+    negatives: NegativeSettings | None = None
+    dpo: DpoSettings | None = None
+    judging: JudgingSettings = JudgingSettings()
+
+    def record(self) -> dict[str, Any]:
+        """Return the configuration as plain data, without what is absent and without secrets."""
+        record: dict[str, Any] = redacted(self.model_dump(mode="json", exclude_none=True))
+        return record
+
+    def run_name(self) -> str:
+        """Name the run `<recipe>-<profile>-<task>-<short hash of the configuration>`."""
+        what = (self.recipe or self.model or "").replace("/", "_")
+        digest = hashlib.sha256(json.dumps(self.record(), sort_keys=True).encode()).hexdigest()[:8]
+        return "-".join([what, self.profile, "+".join(self.tasks), digest])
+
+
+_SECRET_ENDS = ("api_key", "token", "secret", "password")
+
+
+def redacted(value: Any) -> Any:
+    """Replace the value of every key that names a secret."""
+    if isinstance(value, Mapping):
+        return {
+            key: "[redacted]" if str(key).lower().endswith(_SECRET_ENDS) else redacted(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [redacted(item) for item in value]
+    return value
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping, safely."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HarnessError(f"{path} does not exist.", "Check the path.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise HarnessError(f"{path} is not valid YAML: {reason}.", "Mend the file.") from None
+    if not isinstance(content, dict):
+        raise HarnessError(f"{path} holds no mapping of settings.", "Start from a profile in recipes/profiles.")
+    return content
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Parse `section.key=value`; the value is YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise HarnessError(f"--set {text!r} is not understood.", "Write --set section.key=value.")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise HarnessError(f"--set {text!r}: the value is not valid YAML.", "Quote it.") from None
+
+
+def assign(settings: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key, refusing one that no section knows."""
+    section, _, field = key.partition(".")
+    if section not in SECTIONS or not field:
+        flat = [f"{name}.{f}" for name, kind in SECTIONS.items() for f in kind.model_fields]
+        raise unknown("setting", key, flat)
+    known = list(_paths(SECTIONS[section]))
+    head = field.split(".")[0]
+    if field not in known and not (head in known and _is_mapping(SECTIONS[section], head)):
+        raise unknown("setting", key, [f"{section}.{f}" for f in known])
+    target = settings.setdefault(section, {})
+    *parents, last = field.split(".")
+    for parent in parents:
+        if target.get(parent) is None:
+            default = getattr(SECTIONS[section](), parent, None)
+            target[parent] = dict(default) if isinstance(default, Mapping) else {}
+        target = target[parent]
+    target[last] = value
+
+
+def _is_mapping(section: type[Section], field: str) -> bool:
+    return isinstance(section.model_fields[field].default, Mapping)
+
+
+def _paths(section: type[BaseModel]) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield name
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from (f"{name}.{inner}" for inner in _paths(kind))
+
+
+def validated(settings: dict[str, Any], source: str) -> RunConfig:
+    """Build the configuration; a wrong value is one line that names it."""
+    try:
+        return RunConfig.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            kind = SECTIONS.get(str(first["loc"][0]), RunConfig)
+            names = kind.model_fields if len(first["loc"]) > 1 else RunConfig.model_fields
+            prefix = f"{first['loc'][0]}." if len(first["loc"]) > 1 else ""
+            raise unknown("setting", path, [prefix + n for n in names], f"(in {source})") from None
+        raise HarnessError(f"{source}: {path} = {first['input']!r}: {first['msg']}.", "Mend the value.") from None
+
+
+def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """List the dotted keys whose values differ between two records."""
+    keys = []
+    for key in sorted({*one, *other}):
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            keys += differing_keys(a, b, f"{prefix}{key}.")
+        elif a != b:
+            keys.append(prefix + key)
+    return keys

@@ -1,0 +1,128 @@
+"""What the user sees while a run goes: one line a stage, with what came from the cache."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from harness.records.run import StageRecord
+
+
+def seconds(value: float) -> str:
+    """Write a duration for people."""
+    if value < 1:
+        return f"{value:.2f} s"
+    return f"{value:.1f} s" if value < 60 else f"{int(value // 60)} min {value % 60:02.0f} s"
+
+
+class StageProgress:
+    """The bar of one stage."""
+
+    def __init__(self, bars: Progress, task: TaskID) -> None:
+        self.bars, self.task = bars, task
+
+    def total(self, steps: int, unit: str = "") -> None:
+        """Set how many steps there will be."""
+        self.bars.update(self.task, total=steps, unit=unit)
+
+    def advance(self, steps: int = 1) -> None:
+        """Count steps."""
+        self.bars.advance(self.task, steps)
+
+
+class RunConsole:
+    """Shows the stages of one run; finished stages stay as plain lines, also where there is no terminal."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self.console, self.title = console, title
+        self.bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self.current: TaskID | None = None
+
+    def __enter__(self) -> "RunConsole":
+        self.console.print(f"\n[bold]{self.title}[/bold]")
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._drop()
+        self.bars.stop()
+
+    def begin(self, stage: str, seed: int | None) -> StageProgress:
+        """Open a bar for a stage that has to be computed."""
+        self._drop()
+        self.current = self.bars.add_task(self._name(stage, seed), total=None, unit="")
+        return StageProgress(self.bars, self.current)
+
+    def end(self, record: StageRecord) -> None:
+        """Turn the bar into a line."""
+        self._drop()
+        took = "[dim]from the cache[/dim]" if record.cached else seconds(record.seconds)
+        self.console.print(f"  {self._name(record.stage, record.seed):<28} {summary(record.info):<46} {took}")
+
+    def _drop(self) -> None:
+        if self.current is not None:
+            self.bars.remove_task(self.current)
+            self.current = None
+
+    @staticmethod
+    def _name(stage: str, seed: int | None) -> str:
+        return stage if seed is None else f"{stage}  seed {seed}"
+
+
+def summary(info: dict[str, object]) -> str:
+    """Write the plain figures of a stage's report in one line."""
+    parts = [f"{value} {key.replace('_', ' ')}" for key, value in info.items() if isinstance(value, int | float | str)]
+    line = ", ".join(part for part in parts if not part.startswith("0 "))
+    return line if len(line) <= 60 else line[:57] + "..."
+
+
+@contextmanager
+def libraries_to(log: Path) -> Iterator[Console]:
+    """Send everything libraries print to `log`; yield a console that still reaches the user.
+
+    It is done at the level of file descriptors, so that native code and subprocesses are caught too.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    screen = os.dup(1)
+    error = os.dup(2)
+    with log.open("ab") as file, os.fdopen(os.dup(screen), "w", encoding="utf-8") as terminal:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield Console(file=terminal, width=None if os.isatty(screen) else 120, highlight=False)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(screen, 1)
+            os.dup2(error, 2)
+            os.close(screen)
+            os.close(error)

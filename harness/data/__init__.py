@@ -1,0 +1,1 @@
+"""Benchmark items and preference pairs: read, checked and kept as canonical parquet tables."""

@@ -1,0 +1,273 @@
+"""Reads users' parquet, JSONL and hub tables row by row, and writes canonical parquet.
+
+Whatever is wrong with a file is one line that names file, row, field, value and fix. Images are
+bytes in the table, a path beside the file, or a data URL; they are decoded once, here, so that no
+later stage meets an unreadable one.
+"""
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.errors import DataError, HarnessError
+
+Row = dict[str, Any]
+IMAGE_LIMIT = 89_478_485
+"""Pixels beyond which an image is refused, as Pillow's own guard against decompression bombs."""
+
+
+class Field(NamedTuple):
+    """One column: how a value is checked and brought into its canonical form."""
+
+    parse: Callable[[Any], Any]
+    wanted: str
+    """What a value must be, for the error message."""
+    optional: bool = False
+
+
+def text(value: Any) -> str:
+    """Accept a non-empty string."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError
+    return value
+
+
+def identifier(value: Any) -> str:
+    """Accept a string or a whole number."""
+    return text(str(value) if isinstance(value, int) and not isinstance(value, bool) else value)
+
+
+def fingerprint(path: Path) -> str:
+    """Hash a file's content."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist.", "Check the path.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.", "Name a parquet or JSONL file.") from None
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a parquet or JSONL file as they are."""
+    if path.suffix == ".parquet":
+        yield from _parquet_rows(path)
+    elif path.suffix in (".jsonl", ".json", ".ndjson"):
+        yield from _json_rows(path)
+    else:
+        raise DataError(f"{path} is neither parquet nor JSONL.", "Name a file ending in .parquet or .jsonl.")
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=256):
+                yield from batch.to_pylist()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist.", "Check the path.") from None
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{path} is not a whole parquet file: {reason}", "Download or write it again.") from None
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist.", "Check the path.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}).", "Convert it.") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            torn = number == len(lines)
+            fix = "The last line is torn: write the file again." if torn else "Mend the line."
+            raise DataError(f"{path}, row {number}: not valid JSON ({error.msg}).", fix) from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, row {number}: {line[:40]!r} is no JSON object.", "Write one object a line.")
+        yield row
+
+
+def checked_rows(
+    rows: Iterable[Row],
+    fields: Mapping[str, Field],
+    source: str,
+    folder: Path,
+    aliases: Mapping[str, str] | None = None,
+) -> Iterator[Row]:
+    """Bring rows into canonical form, refusing the first wrong value and duplicate ids.
+
+    Args:
+        rows: as the file has them.
+        fields: the columns wanted; others are dropped, so that no training stage ever sees them.
+        source: the file's name in messages.
+        folder: where relative image paths start.
+        aliases: other spellings of a column, spelling to column.
+
+    Raises:
+        DataError: naming file, row, field, value and fix.
+    """
+    seen: dict[str, str] = {}
+    number = 0
+    for number, row in enumerate(rows, 1):
+        if aliases:
+            row = {aliases.get(name, name): value for name, value in row.items()}
+        missing = [name for name, field in fields.items() if name not in row and not field.optional]
+        if missing:
+            raise DataError(
+                f"{source}, row {number}: no field {missing[0]!r} (it has {', '.join(sorted(row))}).",
+                f"Every row needs {', '.join(name for name, field in fields.items() if not field.optional)}.",
+            )
+        clean: Row = {}
+        for name, field in fields.items():
+            value = row.get(name)
+            if value is None and field.optional:
+                clean[name] = None
+                continue
+            try:
+                clean[name] = field.parse(_image(value, folder) if name == "image" else value)
+            except (ValueError, TypeError, OSError) as error:
+                shown = _shown(value)
+                detail = f" ({error})" if str(error) else ""
+                raise DataError(
+                    f"{source}, row {number}, field {name!r}: {shown} is not {field.wanted}{detail}.", "Mend the row."
+                ) from None
+        content = hashlib.sha256(json.dumps(clean, default=_json_bytes, sort_keys=True).encode()).hexdigest()
+        if (known := seen.get(clean["id"])) is not None:
+            if known != content:
+                raise DataError(
+                    f"{source}, row {number}, field 'id': {clean['id']!r} was used before with other content.",
+                    "Give every row an id of its own.",
+                )
+            continue
+        seen[clean["id"]] = content
+        yield clean
+    if not number:
+        raise DataError(f"{source} holds no rows.", "Name a file with at least one.")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bytes) or (isinstance(value, dict) and "bytes" in value):
+        return "the value"
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def _json_bytes(value: Any) -> str:
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    raise TypeError(type(value).__name__)
+
+
+def _image(value: Any, folder: Path) -> bytes:
+    """Return the encoded bytes of an image given in any of the usual ways."""
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str) and value.startswith("data:image/"):
+        return base64.b64decode(value.partition(",")[2], validate=True)
+    if isinstance(value, str):
+        return (folder / value).read_bytes()
+    raise ValueError("neither bytes, a path nor a data URL")
+
+
+def image_bytes(value: Any) -> bytes:
+    """Accept the bytes of an image that decodes."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(value)) as image:
+            if image.width * image.height > IMAGE_LIMIT:
+                raise ValueError(f"{image.width}x{image.height} pixels is too large")
+            image.load()
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error)) from None
+    return bytes(value)
+
+
+def image_hash(data: bytes) -> str:
+    """Hash an image by its pixels, so that a re-encoded copy is the same image."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = image.convert("RGB")
+        return hashlib.sha256(f"{pixels.size}".encode() + pixels.tobytes()).hexdigest()[:16]
+
+
+def write_rows(path: Path, rows: Iterable[Row], columns: Mapping[str, str]) -> int:
+    """Write rows as parquet, 256 at a time; return how many.
+
+    Args:
+        path: the file.
+        rows: dicts with every column.
+        columns: column to kind: `text`, `texts`, `int`, `float`, `floats` or `image`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    kinds = {
+        "text": pa.string(),
+        "texts": pa.list_(pa.string()),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "floats": pa.list_(pa.float64()),
+        "image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+    }
+    schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    images = [name for name, kind in columns.items() if kind == "image"]
+    written = 0
+    part: list[Row] = []
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        for row in rows:
+            part.append({**row, **{name: {"bytes": row[name], "path": None} for name in images}})
+            if len(part) == 256:
+                writer.write_table(pa.Table.from_pylist(part, schema))
+                written += len(part)
+                part = []
+        if part:
+            writer.write_table(pa.Table.from_pylist(part, schema))
+            written += len(part)
+    return written
+
+
+def read_columns(path: Path, columns: list[str]) -> list[Row]:
+    """Read some columns of a canonical table; without the image this is light."""
+    import pyarrow.parquet
+
+    rows: list[Row] = pyarrow.parquet.read_table(path, columns=columns).to_pylist()
+    return rows
+
+
+def hub_rows(spec: str, split: str) -> Iterator[Row]:
+    """Yield the rows of `NAME[@REVISION]` from the hub, or say how to get them.
+
+    Raises:
+        HarnessError: if the hub cannot be reached and nothing is cached.
+    """
+    import datasets
+
+    name, _, revision = spec.partition("@")
+    try:
+        table = datasets.load_dataset(name, revision=revision or None, split=split)
+    except (ConnectionError, FileNotFoundError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise HarnessError(
+            f"hub data {name!r} cannot be loaded ({reason}).",
+            f"On a machine with network: `hf download --repo-type dataset {name}`; "
+            "or point --data / --preferences at a local parquet or JSONL file.",
+        ) from None
+    for column, feature in table.features.items():
+        if isinstance(feature, datasets.Image):
+            table = table.cast_column(column, datasets.Image(decode=False))
+    yield from table

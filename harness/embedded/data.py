@@ -1,0 +1,122 @@
+"""The embedded preference pairs and benchmark items, drawn from a world seed.
+
+The truth of a preference label is written apart, by `preference_truth`; only the `oracle` recipe
+and the figures about the expert filter read it.
+"""
+
+import io
+import random
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness.config import WorldSettings
+from harness.embedded import teacher, world
+
+SLICE_SHARES: dict[world.Slice, int] = {"general": 183, "hallucination": 749, "reasoning": 318}
+"""VL-RewardBench's own counts; the embedded benchmark has the same shares."""
+
+
+def preference_rows(settings: WorldSettings) -> Iterator[dict[str, Any]]:
+    """Yield pairs labelled by the teacher, in the fields of `--preferences`."""
+    for row, _ in _pairs(settings):
+        yield row
+
+
+class Truth(NamedTuple):
+    """What is true of a labelled pair."""
+
+    label_right: bool
+    rationale: str
+    """The right claim, in plain words."""
+
+
+def preference_truth(settings: WorldSettings) -> dict[str, Truth]:
+    """Tell for each pair whether the teacher's label is right, and what is."""
+    return {row["id"]: truth for row, truth in _pairs(settings)}
+
+
+def _pairs(settings: WorldSettings) -> Iterator[tuple[dict[str, Any], Truth]]:
+    rng = random.Random(f"pairs {settings.seed}")
+    noise = np.random.default_rng([settings.seed, 1])
+    source = world.scenes(rng, "train")
+    for number in range(settings.pairs):
+        scene = next(source)
+        question, right, wrong = _question(scene, _slice(rng), rng)
+        slip = teacher.prefers_wrong(right, wrong, rng)
+        claim = question.wrong[0] if slip else question.right
+        yield (
+            {
+                "id": f"pair-{number:05d}",
+                "image": _png(scene, noise),
+                "question": question.text,
+                "chosen": wrong if slip else right,
+                "rejected": right if slip else wrong,
+                "caption": world.noisy_caption(scene, rng, settings.caption_noise),
+                "rationale": claim.plain,
+                "slice": world.SLICE_OF_KIND[question.kind],
+            },
+            Truth(not slip, question.right.plain),
+        )
+
+
+def benchmark_rows(settings: WorldSettings) -> Iterator[dict[str, Any]]:
+    """Yield benchmark items in VL-RewardBench's fields; an image serves one to three of them."""
+    rng = random.Random(f"benchmark {settings.split} {settings.seed}")
+    noise = np.random.default_rng([settings.seed, 2 if settings.split == "test" else 3])
+    source, seen = world.scenes(rng, settings.split), set[world.Scene]()
+    owed = _quota(settings.items)
+    number = 0
+    while any(owed.values()):
+        scene = next(source)
+        if scene in seen:
+            continue
+        seen.add(scene)
+        image, asked = _png(scene, noise), set[str]()
+        for _ in range(rng.choice((1, 2, 3))):
+            slice_ = _slice(rng)
+            question, right, wrong = _question(scene, slice_, rng)
+            if not owed[slice_] or question.text in asked:
+                continue
+            asked.add(question.text)
+            owed[slice_] -= 1
+            right_first = rng.random() < 0.5
+            yield {
+                "id": f"{slice_}-{number:05d}",
+                "image": image,
+                "query": question.text,
+                "response": [right, wrong] if right_first else [wrong, right],
+                "human_ranking": [0, 1] if right_first else [1, 0],
+                "category": slice_,
+                "query_source": f"embedded/{question.kind}",
+            }
+            number += 1
+
+
+def _question(scene: world.Scene, slice_: world.Slice, rng: random.Random) -> tuple[world.Question, str, str]:
+    """Draw a question of a slice with one right and one wrong response, each in some style."""
+    kinds = [kind for kind, belongs in world.SLICE_OF_KIND.items() if belongs == slice_]
+    question = None
+    while question is None:
+        question = world.ask(scene, rng.choice(kinds), rng)
+    question = question._replace(wrong=[rng.choice(question.wrong)])
+    right, wrong = (world.say(claim, rng.choice(world.STYLES)) for claim in (question.right, question.wrong[0]))
+    return question, right, wrong
+
+
+def _slice(rng: random.Random) -> world.Slice:
+    return rng.choices(list(SLICE_SHARES), list(SLICE_SHARES.values()))[0]
+
+
+def _quota(items: int) -> dict[world.Slice, int]:
+    total = sum(SLICE_SHARES.values())
+    quota = {name: items * share // total for name, share in SLICE_SHARES.items()}
+    quota["hallucination"] += items - sum(quota.values())
+    return quota
+
+
+def _png(scene: world.Scene, noise: np.random.Generator) -> bytes:
+    file = io.BytesIO()
+    world.picture(scene, noise).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,57 @@
+"""What can go wrong, in the user's words, and the exit code that says so.
+
+| code | meaning |
+| --- | --- |
+| 0 | the command did its work |
+| 1 | a regression (`gate` only) |
+| 2 | a usage or configuration error: one line that names the fix |
+| 3 | inconclusive (`gate` only) |
+| 4 | the run is incomplete: `--resume` asks what is owed |
+| 70 | an internal error, which must never look like a verdict |
+"""
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes of the `harness` command."""
+
+    OK = 0
+    REGRESSION = 1
+    USAGE = 2
+    INCONCLUSIVE = 3
+    INCOMPLETE = 4
+    INTERNAL = 70
+
+
+class HarnessError(Exception):
+    """A mistake that the user can mend: `problem` says what is wrong, `fix` what to do."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, problem: str, fix: str = "") -> None:
+        super().__init__(problem)
+        self.problem, self.fix = problem, fix
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.fix}".strip()
+
+
+class DataError(HarnessError):
+    """A file that does not hold what it should: names file, row, field, value and fix."""
+
+
+class RunIncompleteError(HarnessError):
+    """A run in which something is still owed."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> HarnessError:
+    """Build the error for a name that is not known, with the nearest one that is."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    fix = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(known)) or 'none'}."
+    return HarnessError(f"no {kind} is called {name!r}.", f"{fix} {hint}".strip())

@@ -1,0 +1,1 @@
+"""Asks benchmarks through lmms-eval's Python API and writes down every answer."""

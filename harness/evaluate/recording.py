@@ -1,0 +1,104 @@
+"""The recording wrapper: any lmms-eval model, with every finished chunk on the disk.
+
+`simple_evaluate` hands over results only at the end, so what must survive a crash is written here:
+requests pass on in fixed chunks, each seeded by its content; a finished chunk's judgments are
+appended; on resume only the chunks that are owed are asked.
+"""
+
+import hashlib
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lmms_eval.api.instance import GenerationResult, Instance, unwrap_generation_output
+from lmms_eval.api.model import lmms
+
+from harness.protocols import PairProtocol
+from harness.records import Judgment, RunFolder
+from harness.training.stages import Progress
+
+
+class RecordingModel(lmms):  # type: ignore[misc]
+    """Wraps `inner` and writes down what it answers to one task for one training seed."""
+
+    def __init__(
+        self,
+        inner: lmms,
+        folder: RunFolder,
+        task: str,
+        protocol: PairProtocol,
+        seed: int,
+        chunk_size: int,
+        progress: Progress,
+        done: Sequence[Judgment],
+    ) -> None:
+        super().__init__()
+        self.inner, self.folder, self.task, self.protocol = inner, folder, task, protocol
+        self.seed, self.chunk_size, self.progress = seed, chunk_size, progress
+        self.done = {judgment.key: judgment for judgment in done if judgment.seed == seed}
+        self.is_simple = inner.is_simple
+
+    def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
+        """Answer every request, asking `inner` only what is not on the disk."""
+        self.inner.task_dict = self.task_dict
+        docs = self.task_dict[self.task]
+        keys = []
+        for request in requests:
+            doc = docs[request.metadata["split"]][request.doc_id]
+            keys.append((self.seed, doc["item_id"], bool(doc["swapped"]), int(doc["repeat"])))
+        self.progress.total(len(requests), "answers")
+        for start in range(0, len(requests), self.chunk_size):
+            chunk = slice(start, start + self.chunk_size)
+            if not all(key in self.done for key in keys[chunk]):
+                self._ask(requests[chunk], keys[chunk])
+            self.progress.advance(len(keys[chunk]))
+        return [GenerationResult(self.done[key].text) for key in keys]
+
+    def _ask(self, requests: list[Instance], keys: list[tuple[int, str, bool, int]]) -> None:
+        """Ask one chunk whole, so that its draws do not depend on where a crash fell."""
+        content = hashlib.sha256(repr(keys).encode()).digest()
+        seed = int.from_bytes(content[:4], "big")
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        started = time.monotonic()
+        outputs = self.inner.generate_until(requests)
+        seconds = (time.monotonic() - started) / len(requests)
+        fresh = []
+        for key, output in zip(keys, outputs, strict=True):
+            text, counts = unwrap_generation_output(output)
+            judgment = Judgment(
+                item_id=key[1],
+                seed=key[0],
+                swapped=key[2],
+                repeat=key[3],
+                text=text,
+                reading=self.protocol.read(text),
+                p_first=getattr(output, "p_first", None),
+                tokens=counts.output_tokens if counts else None,
+                seconds=round(seconds, 6),
+            )
+            if key not in self.done:
+                fresh.append(judgment)
+                self.done[key] = judgment
+        self.folder.append_judgments(self.task, fresh)
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Refuse: pairwise tasks generate."""
+        raise NotImplementedError("pairwise tasks generate")
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
+        """Refuse: a judgment is one round."""
+        raise NotImplementedError("a judgment is one round")
+
+    def clean(self) -> None:
+        """Leave the inner model in place: the next task uses it again."""
+
+    def __getattr__(self, name: str) -> Any:
+        # lmms-eval looks for optional attributes of a model, such as its accelerator
+        if name.startswith("__") or "inner" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.inner, name)

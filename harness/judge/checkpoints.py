@@ -1,0 +1,58 @@
+"""Finds a model by its name and tells what it is: embedded, a folder, or the hub's."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.errors import HarnessError, unknown
+
+EMBEDDED = Path(__file__).parent.parent / "embedded" / "assets"
+
+
+class ModelRef(NamedTuple):
+    """A model as `from_pretrained` takes it, and a fingerprint that changes with its weights."""
+
+    location: str
+    revision: str | None
+    fingerprint: str
+
+
+def resolve(name: str, revision: str | None = None) -> ModelRef:
+    """Find a model: `embedded:NAME`, a folder, or a hub name with an optional revision.
+
+    Raises:
+        HarnessError: if an embedded model or a folder does not exist, or holds no safetensors.
+    """
+    if name.startswith("embedded:"):
+        known = {path.name for path in EMBEDDED.iterdir() if path.is_dir()} if EMBEDDED.is_dir() else set()
+        if name.partition(":")[2] not in known:
+            raise unknown("embedded model", name, [f"embedded:{k}" for k in known])
+        return ModelRef(
+            str(EMBEDDED / name.partition(":")[2]), None, folder_fingerprint(EMBEDDED / name.partition(":")[2])
+        )
+    path = Path(name)
+    if path.is_dir():
+        return ModelRef(str(path), None, folder_fingerprint(path))
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise HarnessError(f"model {name!r} is no folder and no hub name.", "Name a checkpoint folder or OWNER/NAME.")
+    return ModelRef(name, revision, f"hub:{name}@{revision or 'main'}")
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Hash weights, configuration, tokenizer and format of a checkpoint."""
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise HarnessError(f"{folder} holds no safetensors.", "Save the model with save_pretrained.")
+    digest = hashlib.sha256()
+    for path in [*weights, *sorted(folder.glob("*.json")), *sorted(folder.glob("*.jinja"))]:
+        if path.name in ("info.json", "log.json", "generation_config.json"):
+            continue
+        content = path.read_bytes()
+        if path.name == "config.json":
+            settings = json.loads(content)
+            # rewritten on every save, and no part of what the model computes
+            settings.pop("transformers_version", None)
+            content = json.dumps(settings, sort_keys=True).encode()
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]

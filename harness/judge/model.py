@@ -1,0 +1,195 @@
+"""A judge that answers: batched generation with the probability of its verdict."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor, LogitsProcessor, LogitsProcessorList
+
+from harness.config import JudgeSettings
+from harness.errors import HarnessError
+from harness.judge.checkpoints import resolve
+from harness.judge.format import EMBEDDED, JudgeFormat, load_format
+from harness.protocols.reading import read_strict
+
+
+class Question(NamedTuple):
+    """One presentation: an image and the prompt about it."""
+
+    image: Image.Image
+    prompt: str
+
+
+class Answer(NamedTuple):
+    """One answer: its text, P(first) where a verdict was named, and its length in tokens."""
+
+    text: str
+    p_first: float | None
+    tokens: int
+
+
+class Decoding(NamedTuple):
+    """How answers are drawn; temperature 0 is greedy."""
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    samples: int = 1
+
+
+def load_processor(settings: JudgeSettings, location: str, revision: str | None) -> Any:
+    """Load a judge's processor, with padding on the left and its pixel limit."""
+    kwargs = {} if settings.max_pixels is None else {"max_pixels": settings.max_pixels}
+    processor = AutoProcessor.from_pretrained(
+        location, revision=revision, trust_remote_code=settings.trust_remote_code, **kwargs
+    )
+    processor.tokenizer.padding_side = "left"
+    return processor
+
+
+def load_model(settings: JudgeSettings, location: str, revision: str | None, dtype: str) -> Any:
+    """Load a judge's weights, from safetensors only."""
+    return AutoModelForImageTextToText.from_pretrained(
+        location,
+        revision=revision,
+        dtype=getattr(torch, dtype),
+        use_safetensors=True,
+        trust_remote_code=settings.trust_remote_code,
+    )
+
+
+class VerdictTokens(NamedTuple):
+    """The two tokens in which a format's verdicts differ."""
+
+    first: int
+    second: int
+
+
+def verdict_tokens(tokenizer: Any, format_: JudgeFormat) -> VerdictTokens:
+    """Find the tokens that name the better answer.
+
+    Raises:
+        HarnessError: if the two verdicts do not differ in exactly one token.
+    """
+    one, two = (tokenizer(format_.judgment("x", i), add_special_tokens=False).input_ids for i in (0, 1))
+    differing = [(a, b) for a, b in zip(one, two, strict=False) if a != b]
+    if len(one) != len(two) or len(differing) != 1:
+        raise HarnessError(
+            f"verdict {format_.verdict!r} does not differ in one token between answer 1 and 2.",
+            "Choose a verdict sentence whose number is a token of its own.",
+        )
+    return VerdictTokens(*differing[0])
+
+
+class _WatchVerdict(LogitsProcessor):  # type: ignore[misc]
+    """Keeps, for each step, log-odds of the first verdict token against the second."""
+
+    def __init__(self, tokens: VerdictTokens) -> None:
+        self.tokens = tokens
+        self.odds: list[torch.Tensor] = []
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        self.odds.append((scores[:, self.tokens.first] - scores[:, self.tokens.second]).float().cpu())
+        return scores
+
+
+class Judge:
+    """A vision-language model with its processor and format."""
+
+    def __init__(self, settings: JudgeSettings, dtype: str = "float32") -> None:
+        ref = resolve(settings.model, settings.revision)
+        self.fingerprint = ref.fingerprint
+        self.processor = load_processor(settings, ref.location, ref.revision)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = load_model(settings, ref.location, ref.revision, dtype).to(self.device).eval()
+        self.format = load_format(Path(ref.location)) if Path(ref.location).is_dir() else None
+        self.verdicts = verdict_tokens(self.processor.tokenizer, self.format or EMBEDDED)
+
+    def answer(
+        self,
+        questions: Sequence[Question],
+        decoding: Decoding,
+        batch_size: int,
+        seed: int = 0,
+        on_batch: Callable[[int], None] = lambda done: None,
+    ) -> list[list[Answer]]:
+        """Answer each question `decoding.samples` times.
+
+        Args:
+            questions: what is asked; the result keeps their order.
+            decoding: greedy or sampled, and how long an answer may be.
+            batch_size: sequences generated at once, samples included.
+            seed: with the batch's content, decides what is drawn.
+            on_batch: told how many questions each batch finished.
+        """
+        answers: list[list[Answer]] = [[] for _ in questions]
+        per_batch = max(1, batch_size // decoding.samples)
+        # long prompts together, so that little is padded
+        order = sorted(range(len(questions)), key=lambda i: (len(questions[i].prompt), i))
+        for start in range(0, len(order), per_batch):
+            batch = order[start : start + per_batch]
+            for place, drawn in zip(batch, self._answer([questions[i] for i in batch], decoding, seed), strict=True):
+                answers[place] = drawn
+            on_batch(len(batch))
+        return answers
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def _answer(self, questions: list[Question], decoding: Decoding, seed: int) -> list[list[Answer]]:
+        inputs = self._encode(questions)
+        watch = _WatchVerdict(self.verdicts)
+        drawing: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if decoding.temperature > 0:
+            content = hashlib.sha256("\0".join(q.prompt for q in questions).encode()).digest()
+            torch.manual_seed((seed << 32) + int.from_bytes(content[:4], "big"))
+            drawing: dict[str, Any] = {
+                "do_sample": True,
+                "temperature": decoding.temperature,
+                "top_p": decoding.top_p,
+                "top_k": 0,
+            }
+        tokens = self.model.generate(
+            **inputs,
+            **drawing,
+            num_beams=1,
+            num_return_sequences=decoding.samples,
+            max_new_tokens=decoding.max_new_tokens,
+            logits_processor=LogitsProcessorList([watch]),
+        )[:, inputs["input_ids"].shape[1] :]
+        texts = self.processor.batch_decode(tokens, skip_special_tokens=True)
+        odds = torch.stack(watch.odds, dim=1)
+        flat = [
+            self._read(text, row, odds[i]) for i, (text, row) in enumerate(zip(texts, tokens.tolist(), strict=True))
+        ]
+        return [flat[i : i + decoding.samples] for i in range(0, len(flat), decoding.samples)]
+
+    def _encode(self, questions: list[Question]) -> Any:
+        chats = [
+            self.processor.apply_chat_template(
+                [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": q.prompt}]}],
+                add_generation_prompt=True,
+            )
+            for q in questions
+        ]
+        images = [[q.image.convert("RGB")] for q in questions]
+        encoded = self.processor(
+            images=images, text=chats, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt"
+        )
+        return encoded.to(self.device, dtype=self.model.dtype)
+
+    def _read(self, text: str, tokens: list[int], odds: torch.Tensor) -> Answer:
+        """Find the token that named the verdict, and how sure it was."""
+        length = next((i for i, t in enumerate(tokens) if t in self._ends), len(tokens))
+        reading = read_strict(text)
+        named = {"first": self.verdicts.first, "second": self.verdicts.second}.get(reading)
+        steps = [i for i, token in enumerate(tokens[:length]) if token == named]
+        p_first = torch.sigmoid(odds[steps[-1]].double()).item() if steps else None
+        return Answer(text.strip(), p_first, length)
+
+    @property
+    def _ends(self) -> set[int]:
+        ends = self.model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        return {*ends, self.processor.tokenizer.pad_token_id} - {None}

@@ -1,0 +1,67 @@
+"""A run: one recipe (or one given model) under one profile, over seeds and tasks."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["running", "complete", "incomplete"]
+
+
+class TaskRecord(BaseModel):
+    """What one task of a run asked, on which data, and how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str
+    protocol: str
+    protocol_version: int
+    data: str
+    """Where the data came from: `embedded`, a file's name, or a hub name with its revision."""
+    data_fingerprint: str
+    """Hash over every item of the data set, labels and images included, before `--limit`."""
+    data_items: int
+    """Items in the data set before `--limit`."""
+    items: int
+    """Items asked."""
+    synthetic: bool
+    prompts: dict[str, str] = Field(default_factory=dict)
+    """Per seed, the hash of the prompt that the judge was asked with."""
+
+
+class StageRecord(BaseModel):
+    """One stage of training or judging: what it cost and whether it came from the cache."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stage: str
+    seed: int | None
+    key: str
+    cached: bool
+    seconds: float
+    """Wall seconds when it was computed, also if this run took it from the cache."""
+    peak_mb: float
+    """Peak resident memory of the process by the end of the stage, in MiB."""
+    info: dict[str, Any]
+    """What the stage has to report, such as the kept share of a split."""
+
+
+class Run(BaseModel):
+    """The record of a run; with the items and judgments beside it, everything can be recomputed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    name: str
+    status: Status
+    config: dict[str, Any]
+    """The resolved configuration; never a secret."""
+    tasks: list[TaskRecord] = Field(default_factory=list)
+    checkpoints: dict[str, str] = Field(default_factory=dict)
+    """Per seed, the fingerprint of the judged model."""
+    stages: list[StageRecord] = Field(default_factory=list)
+    packages: dict[str, str]
+    revision: str | None
+    """Git revision of the harness, with `+dirty` where the tree had changes."""
+    hardware: dict[str, str | int | float]
+    started: str
+    finished: str | None = None

@@ -1,0 +1,165 @@
+"""The folder of a run: written so that a crash at any moment loses nothing that was finished.
+
+| file | what |
+| --- | --- |
+| `config.yaml` | the resolved configuration; `harness run --config` takes it back |
+| `run.json` | the `Run` record, replaced atomically |
+| `items-<task>.jsonl` | the items asked, one a line |
+| `judgments-<task>.jsonl` | the judgments, appended chunk by chunk while the run goes |
+| `log.txt` | what libraries had to say |
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from harness.errors import DataError, HarnessError
+from harness.records.item import Item
+from harness.records.judgment import Judgment
+from harness.records.run import Run
+
+R = TypeVar("R", Item, Judgment)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step, so that a reader never sees half a file."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise HarnessError(f"cannot write {path}: {error.strerror}.", "Free some space or choose --out.") from error
+
+
+class RunFolder:
+    """Reads and writes one run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "log.txt"
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    @property
+    def name(self) -> str:
+        """The run's name: its folder's."""
+        return self.path.name
+
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return (self.path / "run.json").exists()
+
+    def read_run(self) -> Run:
+        """Read the run's record."""
+        path = self.path / "run.json"
+        try:
+            return Run.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise HarnessError(f"{self.path} holds no run.", "`harness ls runs` lists what there is.") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise DataError(f"{path}: field {field!r}: {first['msg']}.", "The record was edited or torn.") from error
+
+    def write_run(self, run: Run) -> None:
+        """Replace the run's record."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / "run.json", run.model_dump_json(indent=1))
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write the configuration in the form that `--config` reads."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+    def items_path(self, task: str) -> Path:
+        """Where the items of `task` are kept."""
+        return self.path / f"items-{task}.jsonl"
+
+    def judgments_path(self, task: str) -> Path:
+        """Where the judgments of `task` are kept."""
+        return self.path / f"judgments-{task}.jsonl"
+
+    def write_items(self, task: str, items: Iterable[Item]) -> None:
+        """Write the items asked by `task`."""
+        write_atomically(self.items_path(task), "".join(item.model_dump_json() + "\n" for item in items))
+
+    def read_items(self, task: str) -> list[Item]:
+        """Read the items asked by `task`."""
+        return list(_records(self.items_path(task), Item))
+
+    def read_judgments(self, task: str) -> list[Judgment]:
+        """Read every judgment of `task` that was wholly written."""
+        path = self.judgments_path(task)
+        return list(_records(path, Judgment)) if path.exists() else []
+
+    def mend_judgments(self, task: str) -> None:
+        """Cut off a last line that a crash left unfinished, so that appending goes on cleanly."""
+        path = self.judgments_path(task)
+        if not path.exists():
+            return
+        data = path.read_bytes()
+        if data and not data.endswith(b"\n"):
+            with path.open("r+b") as file:
+                file.truncate(data.rfind(b"\n") + 1)
+
+    def append_judgments(self, task: str, judgments: Iterable[Judgment]) -> None:
+        """Append `judgments` and see them on the disk before returning."""
+        lines = "".join(judgment.model_dump_json() + "\n" for judgment in judgments)
+        try:
+            with self.judgments_path(task).open("a", encoding="utf-8") as file:
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise HarnessError(
+                f"cannot write {self.judgments_path(task)}: {error.strerror}.",
+                "Free some space, then --resume: what was written is kept.",
+            ) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; a second one gets an error that says so."""
+        from filelock import FileLock, Timeout
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise HarnessError(
+                f"another process is working on {self.path}.", "Wait for it, or choose another --out."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _records(path: Path, kind: type[R]) -> Iterator[R]:
+    """Read JSON lines; a last line without its end is a crash's and is left out."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        raise HarnessError(f"{path} is missing.", "The run is incomplete: resume it.") from None
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            yield kind.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "line"
+            value = json.dumps(first["input"], default=str)[:60]
+            raise DataError(
+                f"{path}, line {number}, field {field!r}: {first['msg']} (got {value}).",
+                "Restore the file or run again.",
+            ) from error

@@ -1,0 +1,140 @@
+"""Names to tasks, recipes, profiles and runs, found by path and loaded only when asked for.
+
+A folder of content has the shape of this repository: `tasks/<name>/<name>.yaml`,
+`recipes/<name>/recipe.py`, `recipes/profiles/<name>.yaml`. `--include-path` adds folders; the
+first that holds a name wins, the user's before ours.
+"""
+
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.config import read_yaml
+from harness.errors import HarnessError, unknown
+
+
+def content_roots(include: Sequence[Path] = ()) -> list[Path]:
+    """List the folders that hold `tasks/` and `recipes/`: the user's, then ours."""
+    package = Path(__file__).parent
+    ours = package / "content" if (package / "content").is_dir() else package.parent
+    for path in include:
+        if not path.is_dir():
+            raise HarnessError(f"--include-path {path} is no folder.", "Name one that holds tasks/ or recipes/.")
+    return [*include, ours]
+
+
+def results_root() -> Path:
+    """Where runs and the stage cache live: `$HARNESS_RESULTS`, else `./results`."""
+    return Path(os.environ.get("HARNESS_RESULTS", "results"))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe: a linear file that trains one judge."""
+
+    name: str
+    path: Path
+    summary: str
+    sections: frozenset[str]
+    """Settings it depends on; the others are left out of a run's record."""
+    baseline: str | None
+    """What it is compared with unless `--baseline` says otherwise."""
+    seeded: bool
+    """Whether a seed changes anything; if not, one seed is run."""
+    embedded_only: bool
+    train: Callable[..., Any]
+    """(run, config, seed) to the artifact of the judge."""
+
+
+def _find(roots: Sequence[Path], pattern: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for root in roots:
+        for path in sorted(root.glob(pattern)):
+            found.setdefault(path.stem if path.suffix == ".yaml" else path.parent.name, path)
+    return found
+
+
+def find_recipes(roots: Sequence[Path]) -> dict[str, Path]:
+    """Map recipe names to their files."""
+    return _find(roots, "recipes/*/recipe.py")
+
+
+def load_recipe(name: str, roots: Sequence[Path]) -> Recipe:
+    """Load the recipe called `name`."""
+    paths = find_recipes(roots)
+    if name not in paths:
+        raise unknown("recipe", name, paths, "`harness ls recipes` describes them.")
+    spec = importlib.util.spec_from_file_location(f"harness_recipe_{name.replace('-', '_')}", paths[name])
+    if spec is None or spec.loader is None:
+        raise HarnessError(f"{paths[name]} cannot be loaded.", "A recipe is a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "train"):
+        raise HarnessError(f"{paths[name]} has no function train(run, config, seed).", "Copy recipes/distill.")
+    return Recipe(
+        name,
+        paths[name],
+        (module.__doc__ or "").strip().split("\n")[0],
+        frozenset(getattr(module, "SECTIONS", ())) | {"judge", "judging"},
+        getattr(module, "BASELINE", "distill"),
+        getattr(module, "SEEDED", True),
+        getattr(module, "EMBEDDED_ONLY", False),
+        module.train,
+    )
+
+
+def find_profiles(roots: Sequence[Path]) -> dict[str, Path]:
+    """Map profile names to their files."""
+    return _find(roots, "recipes/profiles/*.yaml")
+
+
+def load_profile(name: str, roots: Sequence[Path]) -> dict[str, Any]:
+    """Read the profile called `name`, or the one in the file `name`."""
+    if name.endswith((".yaml", ".yml")):
+        return read_yaml(Path(name))
+    paths = find_profiles(roots)
+    if name not in paths:
+        raise unknown("profile", name, paths, "`harness ls profiles` describes them.")
+    return read_yaml(paths[name])
+
+
+def find_tasks(roots: Sequence[Path]) -> dict[str, Path]:
+    """Map task names to their YAML files."""
+    return {name: path for name, path in _find(roots, "tasks/*/*.yaml").items() if not name.startswith("_")}
+
+
+def describe_task(name: str, roots: Sequence[Path]) -> dict[str, Any]:
+    """Read a task's metadata without importing its hooks."""
+    paths = find_tasks(roots)
+    if name not in paths:
+        raise unknown("task", name, paths, "`harness ls tasks` describes them.")
+    with paths[name].open(encoding="utf-8") as file:
+        content = yaml.load(file, Loader=_PlainLoader)  # noqa: S506  (a SafeLoader that ignores !function)
+    metadata: dict[str, Any] = content.get("metadata", {})
+    return metadata
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Loads a task's YAML safely and leaves its `!function` hooks as text."""
+
+
+_PlainLoader.add_constructor("!function", lambda loader, node: str(node.value))
+
+
+def find_run(name: str) -> Path:
+    """Find a run by name or path; an unknown one gets the nearest name."""
+    for path in (Path(name), results_root() / "runs" / name):
+        if (path / "run.json").exists():
+            return path
+    raise unknown("run", name, [path.name for path in list_runs()], "`harness ls runs` lists them.")
+
+
+def list_runs() -> list[Path]:
+    """List the folders of every run, newest first."""
+    folders = [path.parent for path in (results_root() / "runs").glob("*/run.json")]
+    return sorted(folders, key=lambda path: (path / "run.json").stat().st_mtime, reverse=True)

@@ -1,0 +1,1 @@
+"""Intervals and tests; light: numpy and scipy only."""

@@ -1,0 +1,1 @@
+"""The stages of training: each a documented function from artifacts to an artifact."""

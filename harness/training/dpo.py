@@ -1,0 +1,127 @@
+"""Direct preference optimisation over pairs of judgments, through TRL's DPOTrainer."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from harness.config import DpoSettings, JudgeSettings
+from harness.training.negatives import read_contrasts
+from harness.training.rows import checkpoint_format, conversation, present, with_images
+from harness.training.sources import judge_settings
+from harness.training.stages import Artifact, Progress
+
+
+def dpo(
+    out: Path,
+    tuned: Artifact,
+    pairs: Artifact,
+    contrasts: Artifact,
+    judge: JudgeSettings,
+    settings: DpoSettings,
+    *,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Teach the tuned judge to prefer chosen judgments over rejected ones.
+
+    The reference is the tuned judge itself, so the implied reward is 0 at the first update; that is
+    asserted, as a wrong reference trains without complaint.
+
+    Args:
+        out: becomes a checkpoint with processor and format.
+        tuned: the judge after supervised fine-tuning.
+        pairs: where prompts and images come from.
+        contrasts: pairs of judgments; none leaves the judge as it is.
+        judge: how the model is loaded and adapted.
+        settings: of the optimisation.
+        seed: of the shuffling.
+        progress: told of every update.
+
+    Raises:
+        AssertionError: if the reference is not the policy at the first update.
+    """
+    judge = judge_settings(judge, tuned)
+    chosen = read_contrasts(contrasts)
+    if not chosen:
+        for file in tuned.path.iterdir():
+            if file.name != "info.json":
+                shutil.copy2(file, out / file.name)
+        return {"rows": 0, "updates": 0}
+    return _train(out, judge, pairs, chosen, settings, seed, progress)
+
+
+def _train(
+    out: Path,
+    judge: JudgeSettings,
+    pairs: Artifact,
+    contrasts: list[dict[str, Any]],
+    settings: DpoSettings,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    from trl import DPOConfig, DPOTrainer
+
+    from harness.judge.model import load_model, load_processor, verdict_tokens
+    from harness.training.trainers import (
+        CheckedCollator,
+        ReportProgress,
+        common_arguments,
+        fitting,
+        freeze_vision,
+        peft_config,
+        train_and_save,
+        updates_for,
+    )
+
+    processor = load_processor(judge, judge.model, None)
+    model = load_model(judge, judge.model, None, judge.dtype)
+    if judge.freeze_vision:
+        freeze_vision(model)
+    format_ = checkpoint_format(judge.model)
+    shown = {(p.pair["id"], p.chosen_second): p for p in present(pairs, format_, {c["id"] for c in contrasts})}
+    presented = [shown[c["id"], c["chosen_second"]] for c in contrasts]
+    rows = with_images(
+        pairs,
+        [p.place for p in presented],
+        {
+            "prompt": [conversation("user", p.prompt) for p in presented],
+            "chosen": [conversation("assistant", c["chosen"]) for c in contrasts],
+            "rejected": [conversation("assistant", c["rejected"]) for c in contrasts],
+        },
+    )
+    rows, too_long = fitting(processor, rows, settings.max_tokens, ("chosen", "rejected"))
+    steps = updates_for(len(rows), settings)
+    adapter = peft_config(judge)
+    resumed = (out / "checkpoints").is_dir()
+    losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, settings.sft_weight]}
+    trainer = DPOTrainer(
+        model=model,
+        # with an adapter the reference is the model without it; else a second copy
+        ref_model=None if adapter else load_model(judge, judge.model, None, judge.dtype),
+        args=DPOConfig(
+            beta=settings.beta,
+            **(losses if settings.sft_weight else {"loss_type": ["sigmoid"]}),
+            **common_arguments(out, settings, steps, seed),
+        ),
+        train_dataset=rows,
+        processing_class=processor,
+        peft_config=adapter,
+        callbacks=[ReportProgress(progress)],
+    )
+    tokens = verdict_tokens(processor.tokenizer, format_)
+    trainer.data_collator = CheckedCollator(trainer.data_collator, processor.image_token_id, tokens)
+    log = train_and_save(trainer, out, processor, format_)
+    first = {key: log[0][f"rewards/{key}"] for key in ("chosen", "rejected")}
+    if log[0]["step"] == 1 and not resumed and max(map(abs, first.values())) > 1e-3:
+        raise AssertionError(f"DPO began with a reference that is not its policy: implied rewards {first}")
+    curve = [{key: entry[key] for key in ("step", "loss", "rewards/margins", "rewards/accuracies")} for entry in log]
+    (out / "log.json").write_text(json.dumps(curve))
+    return {
+        "rows": len(rows),
+        "too_long": too_long,
+        "updates": steps,
+        "first_reward": first["chosen"],
+        "loss": round(curve[-1]["loss"], 4),
+        "margin": round(curve[-1]["rewards/margins"], 4),
+    }

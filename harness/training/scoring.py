@@ -1,0 +1,199 @@
+"""Scores of sampled judgments: several dimensions, each in [0, 1], and their weighted mean.
+
+CAREVL scores sampled judgments "on several dimensions"; which ones is our choice, and
+`recipes/carevl/README.md` says what each is worth. Register another one:
+
+    from harness.training.scoring import dimension
+
+    @dimension("brevity")
+    def brevity(judgment, context):
+        return 1.0 if len(judgment.rationale.split()) <= 20 else 0.0
+
+in a module that your recipe imports, and give it a weight: `--set scoring.weights.brevity=0.5`.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.config import ExpertSettings, JudgeSettings, ScoringSettings
+from harness.data.preferences import read_pairs
+from harness.errors import unknown
+from harness.protocols.reading import read_strict
+from harness.training.confidence import read_split
+from harness.training.experts import Expert, read_scores
+from harness.training.rows import checkpoint_format
+from harness.training.sampling import read_samples
+from harness.training.sources import PAIRS, judge_settings
+from harness.training.stages import Artifact, Progress
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One sampled judgment of one presentation."""
+
+    text: str
+    rationale: str
+    for_chosen: bool | None
+    """Whether its verdict is for the labelled response; None if it has no readable verdict."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the dimensions may know about the presentation a judgment belongs to; never the truth."""
+
+    pair: dict[str, Any]
+    margin: float
+    """The experts' mean normalised margin, positive for the labelled response."""
+    same_order: list[Sampled]
+    other_order: list[Sampled]
+    support: dict[str, float]
+    """Per rationale, the experts' mean score above the midpoint of both responses, normalised."""
+
+
+Dimension = Callable[[Sampled, Context], float]
+DIMENSIONS: dict[str, Dimension] = {}
+
+
+def dimension(name: str) -> Callable[[Dimension], Dimension]:
+    """Register a dimension under `name`, so that `scoring.weights` may name it."""
+
+    def register(function: Dimension) -> Dimension:
+        DIMENSIONS[name] = function
+        return function
+
+    return register
+
+
+def logistic(x: float) -> float:
+    """Map a real number to (0, 1)."""
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, x))))
+
+
+def share_for(judgments: list[Sampled], for_chosen: bool) -> float:
+    """Return the share of judgments with this verdict; those without one count as half."""
+    votes = [0.5 if j.for_chosen is None else float(j.for_chosen == for_chosen) for j in judgments]
+    return sum(votes) / len(votes) if votes else 0.5
+
+
+@dimension("valid_format")
+def valid_format(judgment: Sampled, context: Context) -> float:
+    """Score 1 for a readable verdict after a rationale."""
+    return float(judgment.for_chosen is not None and bool(judgment.rationale))
+
+
+@dimension("expert_verdict")
+def expert_verdict(judgment: Sampled, context: Context) -> float:
+    """Score how strongly the experts' mean margin backs the verdict: 0.5 where they are even."""
+    if judgment.for_chosen is None:
+        return 0.0
+    return logistic(3 * (context.margin if judgment.for_chosen else -context.margin))
+
+
+@dimension("self_consistency")
+def self_consistency(judgment: Sampled, context: Context) -> float:
+    """Score the share of this presentation's samples with the same verdict."""
+    return 0.0 if judgment.for_chosen is None else share_for(context.same_order, judgment.for_chosen)
+
+
+@dimension("order_consistency")
+def order_consistency(judgment: Sampled, context: Context) -> float:
+    """Score the share of the other order's samples that prefer the same response."""
+    return 0.0 if judgment.for_chosen is None else share_for(context.other_order, judgment.for_chosen)
+
+
+@dimension("caption_support")
+def caption_support(judgment: Sampled, context: Context) -> float:
+    """Score how well the caption supports the rationale, as the experts read it."""
+    return logistic(context.support.get(judgment.rationale, -30.0)) if judgment.rationale else 0.0
+
+
+def find_dimensions(weights: dict[str, float]) -> list[tuple[str, Dimension, float]]:
+    """Look up the weighted dimensions, leaving out those of weight 0."""
+    for name in weights:
+        if name not in DIMENSIONS:
+            raise unknown("scoring dimension", name, DIMENSIONS)
+    return [(name, DIMENSIONS[name], weight) for name, weight in weights.items() if weight]
+
+
+def score_judgments(
+    out: Path,
+    samples: Artifact,
+    tuned: Artifact,
+    pairs: Artifact,
+    scores: Artifact,
+    split: Artifact,
+    judge: JudgeSettings,
+    experts: ExpertSettings,
+    settings: ScoringSettings,
+    *,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Score every sampled judgment.
+
+    Writes one line a presentation: the sampled texts with their scores, their verdicts and the
+    value of each dimension.
+    """
+    wanted = find_dimensions(settings.weights)
+    total = sum(weight for _, _, weight in wanted)
+    format_ = checkpoint_format(judge_settings(judge, tuned).model)
+    by_id = {row["id"]: row for row in read_pairs(pairs.path / PAIRS)}
+    margins = {name: float(np.mean(values)) for name, values in read_split(split)["margins"].items()}
+    presentations = read_samples(samples)
+    judged: dict[tuple[str, bool], list[Sampled]] = {
+        (p["id"], p["chosen_second"]): [_sampled(text, p["chosen_second"], format_) for text in p["texts"]]
+        for p in presentations
+    }
+    support = _support(judged, by_id, scores, experts, progress)
+    lines, means = [], dict.fromkeys((name for name, _, _ in wanted), 0.0)
+    for (name, chosen_second), group in judged.items():
+        context = Context(
+            by_id[name], margins[name], group, judged.get((name, not chosen_second), []), support.get(name, {})
+        )
+        scored = []
+        for judgment in group:
+            values = {key: function(judgment, context) for key, function, _ in wanted}
+            score = sum(weight * values[key] for key, _, weight in wanted) / total
+            scored.append(
+                {"text": judgment.text, "for_chosen": judgment.for_chosen, "score": round(score, 6)}
+                | {"dimensions": {key: round(value, 4) for key, value in values.items()}}
+            )
+            for key, value in values.items():
+                means[key] += value
+        lines.append(json.dumps({"id": name, "chosen_second": chosen_second, "judgments": scored}))
+    (out / "scored.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    count = sum(len(group) for group in judged.values())
+    return {"judgments": count, "mean": {key: round(value / max(1, count), 4) for key, value in means.items()}}
+
+
+def _sampled(text: str, chosen_second: bool, format_: Any) -> Sampled:
+    reading = read_strict(text)
+    for_chosen = None if reading not in ("first", "second") else (reading == "second") == chosen_second
+    return Sampled(text, format_.rationale(text), for_chosen)
+
+
+def _support(
+    judged: dict[tuple[str, bool], list[Sampled]],
+    by_id: dict[str, dict[str, Any]],
+    scores: Artifact,
+    settings: ExpertSettings,
+    progress: Progress,
+) -> dict[str, dict[str, float]]:
+    """Let the experts score every distinct rationale from the caption, relative to both responses."""
+    known = read_scores(scores)
+    rationales = sorted({(name, j.rationale) for (name, _), group in judged.items() for j in group if j.rationale})
+    texts = [(by_id[name]["caption"], by_id[name]["question"], text) for name, text in rationales]
+    progress.total(len(texts) * len(settings.models), "scores")
+    support: dict[str, dict[str, float]] = {}
+    for i, model in enumerate(settings.models):
+        spread = math.sqrt(np.mean([(row["chosen"][i] - row["rejected"][i]) ** 2 for row in known.values()])) or 1.0
+        for (name, text), score in zip(rationales, Expert(model, settings).score(texts, progress.advance), strict=True):
+            midpoint = (known[name]["chosen"][i] + known[name]["rejected"][i]) / 2
+            values = support.setdefault(name, {})
+            values[text] = values.get(text, 0.0) + (score - midpoint) / spread / len(settings.models)
+    return support

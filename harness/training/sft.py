@@ -1,0 +1,89 @@
+"""Supervised fine-tuning of the judge on labelled pairs, through TRL's SFTTrainer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.config import JudgeSettings, SftSettings
+from harness.training.rows import checkpoint_format, conversation, present, rationale, with_images
+from harness.training.sources import judge_settings
+from harness.training.stages import Artifact, Progress
+
+
+def sft(
+    out: Path,
+    start: Artifact,
+    pairs: Artifact,
+    split: Artifact | None,
+    judge: JudgeSettings,
+    settings: SftSettings,
+    updates: int | None = None,
+    *,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Teach the judge to write the label's rationale and verdict, on each pair in both orders.
+
+    Args:
+        out: becomes a checkpoint with processor and format.
+        start: the judge to start from.
+        pairs: labelled pairs.
+        split: trains on its high side only; None trains on all pairs.
+        judge: how the model is loaded and adapted.
+        settings: of the optimisation.
+        updates: optimiser updates instead of `settings.epochs`, for matched comparisons.
+        seed: of the shuffling.
+        progress: told of every update.
+    """
+    from trl import SFTConfig
+
+    from harness.judge.checkpoints import resolve
+    from harness.judge.model import load_model, load_processor, verdict_tokens
+    from harness.training.trainers import (
+        CheckedCollator,
+        ReportProgress,
+        VerdictWeightedSFTTrainer,
+        common_arguments,
+        fitting,
+        freeze_vision,
+        peft_config,
+        train_and_save,
+        updates_for,
+    )
+
+    judge = judge_settings(judge, start)
+    ref = resolve(judge.model, judge.revision)
+    processor = load_processor(judge, ref.location, ref.revision)
+    model = load_model(judge, ref.location, ref.revision, judge.dtype)
+    if judge.freeze_vision:
+        freeze_vision(model)
+    format_ = checkpoint_format(ref.location)
+    only = None if split is None else json.loads((split.path / "split.json").read_text())["high"]
+    shown = present(pairs, format_, only)
+    judgments = [format_.judgment(rationale(p.pair, settings.rationale_words), int(p.chosen_second)) for p in shown]
+    rows = with_images(
+        pairs,
+        [p.place for p in shown],
+        {
+            "prompt": [conversation("user", p.prompt) for p in shown],
+            "completion": [conversation("assistant", text) for text in judgments],
+        },
+    )
+    rows, too_long = fitting(processor, rows, settings.max_tokens, ("completion",))
+    steps = updates or updates_for(len(rows), settings)
+    verdicts = verdict_tokens(processor.tokenizer, format_)
+    trainer = VerdictWeightedSFTTrainer(
+        model=model,
+        args=SFTConfig(**common_arguments(out, settings, steps, seed)),
+        train_dataset=rows,
+        processing_class=processor,
+        peft_config=peft_config(judge),
+        callbacks=[ReportProgress(progress)],
+        verdicts=verdicts,
+        verdict_weight=settings.verdict_weight,
+    )
+    trainer.data_collator = CheckedCollator(trainer.data_collator, processor.image_token_id, verdicts)
+    log = train_and_save(trainer, out, processor, format_)
+    curve = [{"step": entry["step"], "loss": entry["loss"]} for entry in log]
+    (out / "log.json").write_text(json.dumps(curve))
+    return {"rows": len(rows), "too_long": too_long, "updates": steps, "loss": round(curve[-1]["loss"], 4)}

@@ -1,0 +1,153 @@
+"""Stages and their cache: what was computed once from the same inputs is never computed again.
+
+A stage is a function `(out, ..., progress) -> info` that fills the folder `out` from artifacts and
+settings. `Stages` names its result by the hash of all that decides it: the inputs' keys, the
+settings, the code of the stage's module and the versions of the libraries that compute.
+"""
+
+import hashlib
+import importlib.metadata
+import inspect
+import json
+import resource
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from harness.errors import HarnessError
+from harness.records.run import StageRecord
+from harness.records.store import write_atomically
+
+COMPUTING = ("torch", "transformers", "trl", "peft", "datasets")
+"""Libraries whose version may change a stage's result."""
+
+
+class Progress(Protocol):
+    """What a stage reports while it works."""
+
+    def total(self, steps: int, unit: str = "") -> None:
+        """Say how many steps there will be, of what."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Say that so many steps are done."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def total(self, steps: int, unit: str = "") -> None:
+        """Ignore the total."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Ignore the step."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The finished result of a stage: its folder, its key and what it reported."""
+
+    stage: str
+    key: str
+    path: Path
+    info: dict[str, Any] = field(compare=False, default_factory=dict)
+
+
+class Watch(Protocol):
+    """Is told about every stage: before it runs, and when it is there."""
+
+    def begin(self, stage: str, seed: int | None) -> Progress:
+        """Return the progress that the stage will report to."""
+
+    def end(self, record: StageRecord) -> None:
+        """Take note of a finished or cached stage."""
+
+
+class Stages:
+    """Runs stages through the cache. A recipe calls it once per line."""
+
+    def __init__(self, root: Path, watch: Watch) -> None:
+        self.root, self.watch = root, watch
+        self.records: list[StageRecord] = []
+
+    def __call__(self, stage: Callable[..., dict[str, Any]], *inputs: Any, seed: int | None = None) -> Artifact:
+        """Return the artifact of `stage(out, *inputs, [seed,] progress)`, computing it only if it must be.
+
+        Args:
+            stage: the function; its name and its module's code are part of the key.
+            inputs: artifacts, settings sections and plain values, all part of the key.
+            seed: given only to stages that draw; without it a result is shared by all seeds.
+        """
+        from filelock import FileLock
+
+        name = stage.__name__.replace("_", "-")
+        key = self._key(stage, inputs, seed)
+        path = self.root / f"{name}-{key[:16]}"
+        self.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root / f".{path.name}.lock"):
+            cached = (path / "info.json").exists()
+            if not cached:
+                self._compute(stage, inputs, seed, path, self.watch.begin(name, seed))
+        report = json.loads((path / "info.json").read_text())
+        record = StageRecord(stage=name, seed=seed, key=key[:16], cached=cached, **report)
+        self.records.append(record)
+        self.watch.end(record)
+        return Artifact(name, key, path, report["info"])
+
+    def _key(self, stage: Callable[..., Any], inputs: tuple[Any, ...], seed: int | None) -> str:
+        content = {
+            "stage": stage.__name__,
+            "code": _code_hash(inspect.getmodule(stage).__file__ or ""),  # type: ignore[union-attr]
+            "inputs": [_identity(value) for value in inputs],
+            "seed": seed,
+            "versions": {package: importlib.metadata.version(package) for package in COMPUTING},
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _compute(
+        self, stage: Callable[..., Any], inputs: tuple[Any, ...], seed: int | None, path: Path, progress: Progress
+    ) -> None:
+        # a stage may leave checkpoints here and go on from them after a crash
+        part = path.with_name(path.name + ".part")
+        part.mkdir(exist_ok=True)
+        started = time.monotonic()
+        extra = {} if seed is None else {"seed": seed}
+        try:
+            info = stage(part, *inputs, **extra, progress=progress)
+        except OSError as error:
+            if error.errno in (28, 122):
+                raise HarnessError(
+                    f"no space left for {part}.", "Free some, then --resume: what is done is kept."
+                ) from error
+            raise
+        report = {
+            "seconds": round(time.monotonic() - started, 3),
+            "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "info": info,
+        }
+        write_atomically(part / "info.json", json.dumps(report, indent=1))
+        if path.exists():
+            shutil.rmtree(path)
+        part.rename(path)
+
+
+@cache
+def _code_hash(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, Artifact):
+        return value.key
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_identity(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"{type(value).__name__} cannot be part of a stage's key")

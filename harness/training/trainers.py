@@ -1,0 +1,184 @@
+"""What supervised and preference training share: arguments, checks of every batch, saving."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTTrainer
+
+from harness.config import DpoSettings, JudgeSettings, SftSettings
+from harness.errors import HarnessError
+from harness.judge.format import JudgeFormat
+from harness.judge.model import VerdictTokens
+from harness.training.stages import Progress
+
+
+def updates_for(rows: int, settings: SftSettings | DpoSettings) -> int:
+    """Count the optimiser updates that `rows` rows take."""
+    return max(1, math.ceil(rows / settings.batch_size * settings.epochs))
+
+
+def common_arguments(out: Path, settings: SftSettings | DpoSettings, updates: int, seed: int) -> dict[str, Any]:
+    """Return the trainer arguments that both trainings share.
+
+    `max_length` is off: TRL's default of 1,024 silently deletes long answers (training.md, 1.3).
+    """
+    micro = min(settings.micro_batch_size, settings.batch_size)
+    if settings.batch_size % micro:
+        raise HarnessError(
+            f"batch_size {settings.batch_size} is no multiple of micro_batch_size {micro}.", "Set one of them."
+        )
+    return {
+        "output_dir": str(out / "checkpoints"),
+        "max_steps": updates,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": settings.batch_size // micro,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": round(settings.warmup * updates),
+        "weight_decay": settings.weight_decay,
+        "adam_beta2": settings.adam_beta2,
+        "optim": "adamw_torch",
+        "max_grad_norm": 1.0,
+        "bf16": settings.bf16,
+        "use_cpu": not torch.cuda.is_available(),
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "max_length": None,
+        "seed": seed,
+        "data_seed": seed,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": settings.save_steps,
+        "save_total_limit": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_num_workers": 0,
+    }
+
+
+class ReportProgress(TrainerCallback):  # type: ignore[misc]
+    """Tells the stage's progress about every update."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Say how many updates there are, and how many a checkpoint already holds."""
+        self.progress.total(state.max_steps, "updates")
+        self.progress.advance(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count one update."""
+        self.progress.advance(1)
+
+
+class CheckedCollator:
+    """Refuses a batch in which a row lost its verdict or its image on the way to the model."""
+
+    def __init__(self, collate: Callable[[list[Any]], Any], image_token: int, verdicts: VerdictTokens) -> None:
+        self.collate, self.image_token, self.verdicts = collate, image_token, verdicts
+
+    def __call__(self, rows: list[Any]) -> Any:
+        """Collate and check; a DPO batch holds its chosen rows, then its rejected ones."""
+        batch = self.collate(rows)
+        ids = batch["input_ids"]
+        trained = batch["labels"] != -100 if "labels" in batch else batch["completion_mask"] == 1
+        images = (ids == self.image_token).sum(1)
+        if (images == 0).any():
+            raise AssertionError("a training row reached the model without its image tokens")
+        if not trained.any(1).all():
+            raise AssertionError("a training row lost its whole answer")
+        if "labels" in batch:
+            named = (ids == self.verdicts.first) | (ids == self.verdicts.second)
+            if not (named & trained).any(1).all():
+                raise AssertionError("a training row lost its verdict")
+        return batch
+
+
+class VerdictWeightedSFTTrainer(SFTTrainer):  # type: ignore[misc]
+    """SFT in which the token that names the better answer weighs more than the others.
+
+    loss = sum_t w_t * nll_t / sum_t w_t, with w = `verdict_weight` on the row's last verdict token
+    and 1 elsewhere. A judgment has one such token among ten or more; unweighted, a small judge
+    learns to talk before it learns to judge.
+    """
+
+    def __init__(self, *args: Any, verdicts: VerdictTokens, verdict_weight: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.verdicts, self.verdict_weight = verdicts, verdict_weight
+        # the loss is a weighted mean over the micro-batch, so Trainer must divide by the accumulation steps
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Weigh TRL's per-token log-probabilities; shapes [batch, length - 1]."""
+        outputs = model(**{**inputs, "use_cache": False}, fused_lm_head=True)
+        labels = inputs["labels"][:, 1:]
+        weights = verdict_weights(labels, self.verdicts, self.verdict_weight)
+        loss = -(outputs.log_probs * weights).sum() / weights.sum()
+        return (loss, outputs) if return_outputs else loss
+
+
+def verdict_weights(labels: torch.Tensor, verdicts: VerdictTokens, weight: float) -> torch.Tensor:
+    """Weigh the last verdict token of each row `weight`, other trained tokens 1, the rest 0."""
+    weights = (labels != -100).float()
+    named = (labels == verdicts.first) | (labels == verdicts.second)
+    places = torch.arange(labels.shape[1], device=labels.device)
+    last = torch.where(named, places, -1).amax(1, keepdim=True)
+    return torch.where(named & (places == last), weight, weights)
+
+
+def peft_config(judge: JudgeSettings) -> Any:
+    """Return the adapter to train, or None to train the whole model."""
+    if judge.lora is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=judge.lora.rank, lora_alpha=judge.lora.alpha, target_modules=judge.lora.target_modules, task_type="CAUSAL_LM"
+    )
+
+
+def freeze_vision(model: Any) -> None:
+    """Stop training the vision tower and the projector."""
+    for name, parameter in model.named_parameters():
+        if any(part in name for part in ("visual", "vision_tower", "vision_model", "projector")):
+            parameter.requires_grad_(False)
+
+
+def train_and_save(trainer: Any, out: Path, processor: Any, format_: JudgeFormat) -> list[dict[str, Any]]:
+    """Train, going on from the last checkpoint if a crash left one; save; return the log."""
+    import shutil
+
+    last = get_last_checkpoint(str(out / "checkpoints")) if (out / "checkpoints").is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+    model = trainer.model
+    if hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()
+    model.save_pretrained(out, safe_serialization=True)
+    processor.save_pretrained(out)
+    format_.save(out)
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    log = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return log
+
+
+def fitting(processor: Any, rows: Any, max_tokens: int | None, answers: tuple[str, ...]) -> tuple[Any, int]:
+    """Leave out rows longer than `max_tokens`; return the rest and how many were left out."""
+    if max_tokens is None:
+        return rows, 0
+
+    def fits(row: dict[str, Any]) -> bool:
+        chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": row["prompt"][0]["content"]}]}]
+        text = processor.apply_chat_template(chat, add_generation_prompt=True)
+        prompt = len(processor(images=[row["image"]], text=[text])["input_ids"][0])
+        longest = max(len(processor.tokenizer(row[a][0]["content"]).input_ids) for a in answers)
+        return bool(prompt + longest <= max_tokens)
+
+    kept = rows.filter(fits)
+    return kept, len(rows) - len(kept)

@@ -1,0 +1,278 @@
+"""What each verb of the command does."""
+
+import json
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ExitCode, HarnessError, RunIncompleteError
+from harness.registry import Recipe, content_roots, find_run, list_runs, load_recipe, results_root
+
+
+def ls(options: Namespace) -> ExitCode:
+    """List tasks, recipes, profiles or runs."""
+    from rich.console import Console
+
+    roots = content_roots(options.include_path)
+    lister = {"tasks": _list_tasks, "recipes": _list_recipes, "profiles": _list_profiles, "runs": _list_runs}
+    Console(highlight=False).print(lister[options.kind](roots))
+    return ExitCode.OK
+
+
+def _table(title: str, *columns: str) -> Any:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _list_tasks(roots: Sequence[Path]) -> Any:
+    from harness.registry import describe_task, find_tasks
+
+    table = _table("tasks", "task", "what is asked", "source", "items", "default protocol")
+    for name in sorted(find_tasks(roots)):
+        about = describe_task(name, roots)
+        table.add_row(name, *(str(about.get(key, "")) for key in ("summary", "source", "items", "protocol")))
+    return table
+
+
+def _list_recipes(roots: Sequence[Path]) -> Any:
+    from harness.registry import find_recipes
+
+    table = _table("recipes", "recipe", "what it does", "compared with")
+    for name in sorted(find_recipes(roots)):
+        recipe = load_recipe(name, roots)
+        table.add_row(name, recipe.summary, recipe.baseline or "–")
+    return table
+
+
+def _list_profiles(roots: Sequence[Path]) -> Any:
+    from harness.registry import find_profiles, load_profile
+
+    table = _table("profiles", "profile", "what it fixes")
+    for name in sorted(find_profiles(roots)):
+        table.add_row(name, str(load_profile(name, roots).get("description", "")))
+    return table
+
+
+def _list_runs(roots: Sequence[Path]) -> Any:
+    from harness.records import RunFolder
+
+    table = _table(f"runs in {results_root() / 'runs'}", "run", "status", "seeds", "items", "started")
+    for path in list_runs():
+        run = RunFolder(path).read_run()
+        seeds = ",".join(map(str, run.config.get("seeds", [])))
+        table.add_row(run.name, run.status, seeds, str(sum(t.items for t in run.tasks)), run.started)
+    return table
+
+
+def compare(options: Namespace) -> ExitCode:
+    """Compare two finished runs."""
+    from rich.console import Console
+
+    from harness.compare import compare as compare_results
+    from harness.compare import load_result
+    from harness.records import RunFolder
+    from harness.tables import print_comparison, results_table
+
+    baseline, candidate = (
+        load_result(RunFolder(find_run(name)), options.task) for name in (options.baseline, options.candidate)
+    )
+    console = Console(highlight=False)
+    comparison = compare_results(baseline, candidate)
+    console.print(results_table([("candidate", candidate), ("baseline", baseline)]))
+    print_comparison(console, comparison)
+    if comparison.config_differences:
+        console.print(f"Their configurations differ in: {', '.join(comparison.config_differences)}.")
+    return ExitCode.OK
+
+
+def run(options: Namespace) -> ExitCode:
+    """Train, judge and compare."""
+    from harness.console import RunConsole, libraries_to
+
+    roots = content_roots(options.include_path)
+    given = _given(options)
+    recipe = load_recipe(given["recipe"], roots) if given.get("recipe") else None
+    plans = _plan(given, options, roots, recipe)
+    if options.dry_run:
+        return _dry_run(plans)
+    # idle threads that spin starve the ones that work; must be set before torch is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from harness.records import RunFolder
+    from harness.run import execute
+
+    log = plans[-1][3] / "log.txt"
+    with libraries_to(log) as console:
+        _announce(console, plans[-1][1])
+        for role, config, its_recipe, folder in plans:
+            title = f"{role} {config.recipe or config.model}" if role else str(config.recipe or config.model)
+            with RunConsole(console, title) as screen:
+                try:
+                    execute(config, its_recipe, RunFolder(folder), roots, options.resume or role == "baseline", screen)
+                except (HarnessError, KeyboardInterrupt):
+                    raise
+                except Exception as error:
+                    import traceback
+
+                    traceback.print_exc()
+                    raise SystemExit(_internal(console, error, log)) from error
+        _show(console, plans)
+    return ExitCode.OK
+
+
+def _internal(console: Any, error: Exception, log: Path) -> int:
+    console.print(f"harness: internal error: {type(error).__name__}: {error}. The traceback is in {log}.")
+    return ExitCode.INTERNAL
+
+
+Plan = tuple[str, Any, Recipe | None, Path]
+"""Role, configuration, recipe and folder of one run."""
+
+
+def _given(options: Namespace) -> dict[str, Any]:
+    """Collect the top-level settings from the command line or from a record."""
+    if options.config:
+        from harness.config import read_yaml
+
+        if options.recipe or options.model or options.tasks:
+            raise HarnessError("--config already says what to run.", "Drop --recipe, --model and --tasks.")
+        given = read_yaml(options.config)
+        given.pop("fingerprints", None)
+        return given
+    if (options.recipe is None) == (options.model is None):
+        raise HarnessError("say what to judge: --recipe R or --model NAME.", "`harness ls recipes` lists the recipes.")
+    if not options.tasks:
+        raise HarnessError("--tasks is missing.", "Try --tasks vlrewardbench; `harness ls tasks` lists them.")
+    try:
+        seeds = [int(part) for part in options.seeds.split(",")] if options.seeds else None
+    except ValueError:
+        raise HarnessError(f"--seeds {options.seeds!r} is no list of numbers.", "Write --seeds 0,1,2.") from None
+    arguments = dict(part.partition("=")[::2] for part in options.model_args.split(",") if part)
+    return {
+        "recipe": options.recipe,
+        "model": options.model,
+        "model_args": arguments or None,
+        "tasks": [part.strip() for part in options.tasks.split(",") if part.strip()],
+        "profile": options.profile,
+        "seeds": seeds,
+        "limit": options.limit,
+        "protocol": options.protocol,
+        "preferences": options.preferences,
+        "data": options.data,
+    }
+
+
+def _plan(given: dict[str, Any], options: Namespace, roots: Sequence[Path], recipe: Recipe | None) -> list[Plan]:
+    """Resolve the run and, before it, its baseline."""
+    from harness.run import resolve_config
+
+    config = resolve_config(given, options.set, roots, recipe)
+    name = options.baseline or (recipe.baseline if recipe else None)
+    plans: list[Plan] = []
+    if name and name != "none":
+        baseline = load_recipe(name, roots)
+        theirs = {key: value for key, value in given.items() if key not in ("model", "model_args")} | {"recipe": name}
+        base_config = resolve_config(theirs, options.set, roots, baseline)
+        plans.append(("baseline", base_config, baseline, _folder(base_config, None)))
+    plans.append(("candidate" if plans else "", config, recipe, _folder(config, options.out)))
+    return plans
+
+
+def _folder(config: Any, out: Path | None) -> Path:
+    return out or results_root() / "runs" / config.run_name()
+
+
+def _announce(console: Any, config: Any) -> None:
+    if config.data == "embedded":
+        console.print(
+            "[bold]Embedded synthetic world, not the published benchmark.[/bold] "
+            "For a real judge: --profile qwen2.5-vl-7b, or --preferences FILE --data FILE."
+        )
+    else:
+        console.print(f"Data: {config.data}")
+
+
+def _dry_run(plans: list[Plan]) -> ExitCode:
+    from rich.console import Console
+
+    from harness.records import RunFolder
+
+    console = Console(highlight=False)
+    _announce(console, plans[-1][1])
+    for role, config, _, path in plans:
+        folder = RunFolder(path)
+        state = folder.read_run().status if folder.exists() else "to be made"
+        console.print(f"\n[bold]{role or 'run'} {config.recipe or config.model}[/bold]: {state}\n  {path}")
+        for key, value in config.record().items():
+            console.print(f"  {key}: {json.dumps(value)}", markup=False, soft_wrap=True)
+    return ExitCode.OK
+
+
+def _show(console: Any, plans: list[Plan]) -> None:
+    """Print tables and verdict for each task of the finished runs."""
+    from harness.compare import compare as compare_results
+    from harness.compare import load_result
+    from harness.records import Judgment, RunFolder
+    from harness.tables import print_comparison, results_table, vote_curve
+
+    role, config, _, path = plans[-1]
+    for task in config.tasks:
+        candidate = load_result(RunFolder(path), task)
+        rows = [(role, candidate)]
+        comparison = None
+        if len(plans) == 2:
+            baseline = load_result(RunFolder(plans[0][3]), task)
+            comparison = compare_results(baseline, candidate)
+            rows.append(("baseline", baseline))
+        rows += [("", result) for result in _neighbours(config, task, {p[3].resolve() for p in plans})]
+        console.print()
+        console.print(results_table(rows))
+        judgments: dict[int, list[Judgment]] = {}
+        for judgment in RunFolder(path).read_judgments(task):
+            judgments.setdefault(judgment.seed, []).append(judgment)
+        if (curve := vote_curve(candidate, judgments)) is not None:
+            console.print(curve)
+        if comparison:
+            print_comparison(console, comparison)
+    console.print("\nWritten:")
+    for _, _, _, folder in plans:
+        console.print(f"  {folder}", soft_wrap=True)
+    if len(plans) == 2:
+        console.print(
+            f"Again, without asking anything: harness compare {plans[0][3].name} {plans[1][3].name}", soft_wrap=True
+        )
+
+
+def _neighbours(config: Any, task: str, shown: set[Path]) -> list[Any]:
+    """Find finished zero-shot and random-subset runs over the very same data, protocol and limit."""
+    from harness.compare import load_result
+    from harness.records import RunFolder
+
+    found: dict[str, Any] = {}
+    same = ("profile", "limit", "protocol", "data", "preferences", "world", "judge", "fingerprints")
+    ours = config.record()
+    for path in list_runs():
+        if path.resolve() in shown:
+            continue
+        try:
+            record = RunFolder(path).read_run()
+            name = record.config.get("recipe")
+            if name not in ("zero-shot", "random-subset") or name in found or task not in record.config["tasks"]:
+                continue
+            theirs = record.config
+            if name == "zero-shot":
+                ours_here = {k: ours.get(k) for k in same if k in theirs}
+            else:
+                ours_here = {k: ours.get(k) for k in (*same, "seeds", "sft", "confidence", "experts")}
+            if any(theirs.get(key) != value for key, value in ours_here.items()):
+                continue
+            found[name] = load_result(RunFolder(path), task)
+        except RunIncompleteError:
+            continue
+    return list(found.values())
