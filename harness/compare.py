@@ -9,8 +9,9 @@ import numpy as np
 
 from harness.config import differing_keys
 from harness.errors import HarnessError, RunIncompleteError
-from harness.metrics import METRICS, Metric, estimate, influence, of_slice
+from harness.metrics import METRICS, Metric, combine, estimate, influence, of_slice
 from harness.protocols import PairProtocol, Tally, find_protocol
+from harness.protocols.pairwise import FloatArray
 from harness.records import Item, Run, RunFolder
 from harness.records.run import TaskRecord
 from harness.stats.clustered import Estimate, crossed_estimate, holm
@@ -34,8 +35,13 @@ class TaskResult:
     def estimate(self, metric: Metric) -> Estimate:
         """Estimate a metric over this run's seeds, with its interval."""
         tallies = list(self.tallies.values())
-        shares = np.mean([influence(metric, tally) for tally in tallies], axis=0)
+        shares = mean_influence(metric, tallies)
         return crossed_estimate([estimate(metric, tally) for tally in tallies], shares, tallies[0].clusters)
+
+
+def mean_influence(metric: Metric, tallies: Sequence[Tally]) -> FloatArray:
+    """Average each item's influence over seeds."""
+    return combine(*(influence(metric, t) for t in tallies), weights=[1 / len(tallies)] * len(tallies))
 
 
 def load_result(folder: RunFolder, task: str | None = None) -> TaskResult:
@@ -142,11 +148,11 @@ def compare(baseline: TaskResult, candidate: TaskResult) -> Comparison:
         sides = []
         for tallies in (base, cand):
             values = [estimate(metric, tally) for tally in tallies]
-            sides.append((values, np.mean([influence(metric, tally) for tally in tallies], axis=0)))
+            sides.append((values, mean_influence(metric, tallies)))
         (b, b_influence), (c, c_influence) = sides
         value = float(np.mean(c) - np.mean(b))
         seeds = _seed_differences(b, c)
-        combined = crossed_estimate(seeds, c_influence - b_influence, base[0].clusters)
+        combined = crossed_estimate(seeds, combine(c_influence, b_influence, weights=(1, -1)), base[0].clusters)
         return Difference(metric.name, float(np.mean(b)), float(np.mean(c)), combined._replace(value=value))
 
     headline = [

@@ -5,10 +5,11 @@ The influence of an item is the first-order change of the metric when the item's
 standard error of the very metric that is printed, macro included.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.protocols.pairwise import FloatArray, Tally
 
@@ -44,37 +45,35 @@ def of_slice(name: str) -> Metric:
     return Metric(name, values, macro=False)
 
 
-def _weights(metric: Metric, tally: Tally, values: FloatArray) -> FloatArray:
+def _groups(metric: Metric, tally: Tally, values: FloatArray) -> list[NDArray[np.bool_]]:
+    """Return the items of each mean that the metric is made of: all that count, or those of each slice."""
     counted = ~np.isnan(values)
-    weights = np.zeros(len(values))
-    if not counted.any():
-        return weights
     if not metric.macro:
-        weights[counted] = 1 / counted.sum()
-        return weights
+        return [counted] if counted.any() else []
     slices = np.array(tally.slices)
-    present = [name for name in np.unique(slices) if (counted & (slices == name)).any()]
-    for name in present:
-        of_slice = counted & (slices == name)
-        weights[of_slice] = 1 / (len(present) * of_slice.sum())
-    return weights
+    groups = [counted & (slices == name) for name in np.unique(slices)]
+    return [group for group in groups if group.any()]
 
 
 def estimate(metric: Metric, tally: Tally) -> float:
     """Compute the metric; NaN if no item counts."""
     values = metric.values(tally)
-    weights = _weights(metric, tally, values)
-    return float(weights @ np.nan_to_num(values)) if weights.any() else float("nan")
+    groups = _groups(metric, tally, values)
+    return float(np.mean([values[group].mean() for group in groups])) if groups else float("nan")
 
 
 def influence(metric: Metric, tally: Tally) -> FloatArray:
-    """Return each item's influence on the metric, shape [items], summing to zero."""
+    """Return each item's influence on the metric, shape [items], summing to zero; NaN if it does not count."""
     values = metric.values(tally)
-    weights = _weights(metric, tally, values)
-    slices = np.array(tally.slices) if metric.macro else np.zeros(len(values))
-    centred = np.zeros(len(values))
-    for name in np.unique(slices):
-        inside = (slices == name) & (weights > 0)
-        if inside.any():
-            centred[inside] = values[inside] - values[inside].mean()
-    return weights * centred
+    groups = _groups(metric, tally, values)
+    shares = np.full(len(values), np.nan)
+    for group in groups:
+        shares[group] = (values[group] - values[group].mean()) / (group.sum() * len(groups))
+    return shares
+
+
+def combine(*influences: FloatArray, weights: Sequence[float]) -> FloatArray:
+    """Add influences, weighted; an item that counts in one of them counts, with 0 where it does not."""
+    total = sum(weight * np.nan_to_num(shares) for weight, shares in zip(weights, influences, strict=True))
+    nowhere = np.all([np.isnan(shares) for shares in influences], axis=0)
+    return np.where(nowhere, np.nan, total)

@@ -140,16 +140,13 @@ class Judge:
     def _answer(self, questions: list[Question], decoding: Decoding, seed: int) -> list[list[Answer]]:
         inputs = self._encode(questions)
         watch = _WatchVerdict(self.verdicts)
-        drawing: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if decoding.temperature > 0:
             content = hashlib.sha256("\0".join(q.prompt for q in questions).encode()).digest()
             torch.manual_seed((seed << 32) + int.from_bytes(content[:4], "big"))
-            drawing: dict[str, Any] = {
-                "do_sample": True,
-                "temperature": decoding.temperature,
-                "top_p": decoding.top_p,
-                "top_k": 0,
-            }
+            drawing: dict[str, Any] = {"do_sample": True, "top_k": 0, "top_p": decoding.top_p}
+            drawing["temperature"] = decoding.temperature
+        else:
+            drawing = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         tokens = self.model.generate(
             **inputs,
             **drawing,

@@ -29,7 +29,8 @@ def clustered_variance(influence: FloatArray, clusters: Sequence[str]) -> tuple[
     """Return the variance of an estimate and the number of clusters that bear on it.
 
     Args:
-        influence: each item's influence on the estimate, shape [items], summing to zero.
+        influence: each item's influence on the estimate, shape [items], summing to zero; NaN for an
+            item that does not count.
         clusters: each item's cluster.
 
     Raises:
@@ -37,10 +38,9 @@ def clustered_variance(influence: FloatArray, clusters: Sequence[str]) -> tuple[
     """
     if not all(clusters):
         raise ValueError("an item has no cluster id: clustered errors need one for every item")
-    _, index = np.unique(np.array(clusters), return_inverse=True)
-    sums = np.bincount(index, weights=influence)
-    bearing = np.bincount(index, weights=influence != 0) > 0
-    count = int(bearing.sum())
+    counted = ~np.isnan(influence)
+    names, index = np.unique(np.array(clusters)[counted], return_inverse=True)
+    sums, count = np.bincount(index, weights=influence[counted]), len(names)
     # C/(C-1): the sums' mean is estimated from the same clusters
     return (float((sums**2).sum() * count / (count - 1)) if count > 1 else float("nan")), count
 

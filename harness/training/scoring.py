@@ -12,6 +12,7 @@ CAREVL scores sampled judgments "on several dimensions"; which ones is our choic
 in a module that your recipe imports, and give it a weight: `--set scoring.weights.brevity=0.5`.
 """
 
+import inspect
 import json
 import math
 from collections.abc import Callable
@@ -169,6 +170,13 @@ def score_judgments(
     (out / "scored.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     count = sum(len(group) for group in judged.values())
     return {"judgments": count, "mean": {key: round(value / max(1, count), 4) for key, value in means.items()}}
+
+
+def _dimension_sources(*inputs: Any) -> list[str]:
+    return [inspect.getsource(function) for _, function, _ in find_dimensions(inputs[-1].weights)]
+
+
+score_judgments.also = _dimension_sources  # type: ignore[attr-defined]
 
 
 def _sampled(text: str, chosen_second: bool, format_: Any) -> Sampled:

@@ -2,9 +2,12 @@
 
 A stage is a function `(out, ..., progress) -> info` that fills the folder `out` from artifacts and
 settings. `Stages` names its result by the hash of all that decides it: the inputs' keys, the
-settings, the code of the stage's module and the versions of the libraries that compute.
+settings, the code of the stage's module and of what it imports from the harness, and the versions
+of the libraries that compute. A stage that runs code it does not import, such as a user's scoring
+dimension, has a function `also(*inputs)` that returns it as text.
 """
 
+import ast
 import hashlib
 import importlib.metadata
 import inspect
@@ -102,8 +105,9 @@ class Stages:
     def _key(self, stage: Callable[..., Any], inputs: tuple[Any, ...], seed: int | None) -> str:
         content = {
             "stage": stage.__name__,
-            "code": _code_hash(inspect.getmodule(stage).__file__ or ""),  # type: ignore[union-attr]
+            "code": code_hash(Path(inspect.getfile(stage))),
             "inputs": [_identity(value) for value in inputs],
+            "also": stage.also(*inputs) if hasattr(stage, "also") else None,
             "seed": seed,
             "versions": {package: importlib.metadata.version(package) for package in COMPUTING},
         }
@@ -136,9 +140,38 @@ class Stages:
         part.rename(path)
 
 
+PACKAGE = Path(__file__).parent.parent
+PLAIN_MODULES = ("harness.config", "harness.errors", "harness.records", "harness.training.stages")
+"""Modules that compute nothing of a stage's result; settings are part of the key by value."""
+
+
 @cache
-def _code_hash(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def code_hash(path: Path) -> str:
+    """Hash a module with every module of the harness that it imports, directly or not."""
+    files, waiting = dict[str, str](), [path]
+    while waiting:
+        file = waiting.pop()
+        if str(file) in files:
+            continue
+        source = file.read_bytes()
+        files[str(file)] = hashlib.sha256(source).hexdigest()
+        waiting += _imported(source)
+    return hashlib.sha256("".join(sorted(files.values())).encode()).hexdigest()
+
+
+def _imported(source: bytes) -> list[Path]:
+    """Find the harness's modules that a source names in imports, wherever they stand."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("harness"):
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            file = PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py")
+            if file.exists() and not name.startswith(PLAIN_MODULES):
+                found.append(file)
+    return found
 
 
 def _identity(value: Any) -> Any:

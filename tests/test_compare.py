@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+
+from harness.compare import compare, load_result
+from harness.errors import HarnessError, RunIncompleteError
+from harness.records import Item, Judgment, Run, RunFolder
+from harness.records.run import TaskRecord
+from tests.toys import make_items, make_judgments
+
+
+def write(folder: Path, items: list[Item], judgments: list[Judgment], status: str = "complete", **task) -> RunFolder:
+    run = RunFolder(folder)
+    record = TaskRecord(
+        task="toy",
+        protocol="both-orders",
+        protocol_version=1,
+        data="toy",
+        data_fingerprint="f",
+        data_items=len(items),
+        items=len(items),
+        synthetic=True,
+    )
+    run.write_run(
+        Run(
+            name=folder.name,
+            status=status,
+            config={"recipe": folder.name, "seeds": [0]},
+            packages={},
+            revision=None,
+            hardware={},
+            started="now",
+            tasks=[record.model_copy(update=task)],
+        )
+    )
+    run.write_items("toy", items)
+    run.append_judgments("toy", judgments)
+    return run
+
+
+@pytest.fixture
+def pair(tmp_path: Path):
+    items = make_items(300)
+    base = write(tmp_path / "base", items, make_judgments(items, 0.6, draw=1))
+    cand = write(tmp_path / "cand", items, make_judgments(items, 0.8, draw=2))
+    return load_result(base), load_result(cand)
+
+
+def test_swapping_the_sides_negates_the_difference(pair) -> None:
+    forth, back = compare(*pair), compare(*pair[::-1])
+    for one, other in zip(forth.headline + forth.slices, back.headline + back.slices, strict=True):
+        assert one.estimate.value == pytest.approx(-other.estimate.value)
+        assert one.estimate.p == pytest.approx(other.estimate.p)
+        assert one.estimate.low == pytest.approx(-other.estimate.high)
+
+
+def test_a_clear_gain_is_called_better_and_a_run_against_itself_nothing(pair) -> None:
+    assert "better" in compare(*pair).sentence()
+    same = compare(pair[0], pair[0])
+    assert same.headline[0].estimate.p == 1
+    assert same.headline[0].estimate.value == 0
+    assert "no difference shown" in same.sentence()
+
+
+def test_pairing_narrows_the_interval_of_alike_judges(tmp_path: Path) -> None:
+    items = make_items(300)
+    base = make_judgments(items, 0.6, draw=1)
+    flipped = [
+        j.model_copy(update={"reading": "second" if j.reading == "first" else "first"}) if k < 12 else j
+        for k, j in enumerate(base)
+    ]
+    one = load_result(write(tmp_path / "one", items, base))
+    other = load_result(write(tmp_path / "other", items, flipped))
+    paired = compare(one, other).headline[0].estimate.error
+    from harness.metrics import METRICS
+
+    apart = (one.estimate(METRICS["accuracy"]).error ** 2 + other.estimate(METRICS["accuracy"]).error ** 2) ** 0.5
+    assert paired < apart / 2
+
+
+def test_seeds_are_crossed_with_items(tmp_path: Path) -> None:
+    items = make_items(200)
+    seeds = [j for s in range(3) for j in make_judgments(items, 0.7, seed=s, draw=3)]
+    base = load_result(write(tmp_path / "base", items, make_judgments(items, 0.6, draw=1)))
+    cand = load_result(write(tmp_path / "cand", items, seeds))
+    got = compare(base, cand)
+    assert not got.one_seed
+    assert got.headline[0].estimate.df < 199
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"), [("data_fingerprint", "g", "data"), ("protocol", "official", "protocol")]
+)
+def test_unlike_runs_are_refused_by_the_first_difference(tmp_path: Path, field: str, value: str, says: str) -> None:
+    items = make_items(10)
+    one = load_result(write(tmp_path / "one", items, make_judgments(items, 0.6)))
+    other = load_result(write(tmp_path / "other", items, make_judgments(items, 0.6), **{field: value}))
+    with pytest.raises(HarnessError, match=f"differ in {says}"):
+        compare(one, other)
+
+
+def test_an_unfinished_run_is_not_compared(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", make_items(4), [], status="running")
+    with pytest.raises(RunIncompleteError, match="--resume"):
+        load_result(run)
+
+
+def test_runs_without_a_common_item_are_refused(tmp_path: Path) -> None:
+    items = make_items(20)
+    one = load_result(write(tmp_path / "one", items[:10], make_judgments(items[:10], 0.6)))
+    other = load_result(write(tmp_path / "other", items[10:], make_judgments(items[10:], 0.6)))
+    with pytest.raises(HarnessError, match="no item in common"):
+        compare(one, other)
