@@ -1,0 +1,77 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import DataError, HarnessError
+from harness.records import Judgment, RunFolder, item_id
+from tests.toys import make_items, make_judgments
+
+
+def test_judgments_come_back_as_written(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    judgments = make_judgments(make_items(5), 0.5)
+    folder.append_judgments("toy", judgments[:4])
+    folder.append_judgments("toy", judgments[4:])
+    assert folder.read_judgments("toy") == judgments
+
+
+@given(st.integers(1, 400))
+def test_a_torn_last_line_is_dropped_and_appending_goes_on(cut: int) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as path:
+        folder = RunFolder(Path(path))
+        judgments = make_judgments(make_items(3), 0.5)
+        folder.append_judgments("toy", judgments[:5])
+        whole = folder.judgments_path("toy").read_bytes()
+        folder.judgments_path("toy").write_bytes(whole[: max(0, len(whole) - cut)])
+        kept = folder.read_judgments("toy")
+        folder.mend_judgments("toy")
+        folder.append_judgments("toy", judgments[len(kept) :])
+        assert folder.read_judgments("toy") == judgments
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append_judgments("toy", make_judgments(make_items(1), 1))
+    path = folder.judgments_path("toy")
+    path.write_text(path.read_text().replace('"second"', '"perhaps"').replace('"first"', '"perhaps"'))
+    with pytest.raises(DataError, match=r"judgments-toy.jsonl, line 1, field 'reading'.*perhaps"):
+        folder.read_judgments("toy")
+
+
+def test_a_second_process_is_turned_away(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from harness.records import RunFolder\n"
+        f"folder = RunFolder(Path({str(tmp_path)!r}))\n"
+        "with folder.locked():\n    print('in', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "in\n"
+        with pytest.raises(HarnessError, match="another process"), RunFolder(tmp_path).locked():
+            pass
+    finally:
+        other.communicate("")
+    with RunFolder(tmp_path).locked():
+        pass
+
+
+def test_item_ids_follow_what_is_asked_and_nothing_else() -> None:
+    one = item_id("bench/1", "what?", ("a", "b"))
+    assert one == item_id("bench/1", "what?", ("a", "b"))
+    assert len({one, item_id("bench/2", "what?", ("a", "b")), item_id("bench/1", "what?", ("b", "a"))}) == 3
+
+
+@pytest.mark.parametrize(
+    ("reading", "swapped", "chosen"),
+    [("first", False, 0), ("first", True, 1), ("second", False, 1), ("second", True, 0), ("tie", False, None),
+     ("unparsed", True, None), ("error", False, None)],
+)  # fmt: skip
+def test_what_was_chosen_is_told_in_the_files_order(reading: str, swapped: bool, chosen: int | None) -> None:
+    judgment = Judgment(item_id="x", seed=0, swapped=swapped, text="", reading=reading, seconds=0)
+    assert judgment.chosen == chosen

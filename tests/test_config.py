@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+
+from harness.config import RunConfig, redacted
+from harness.errors import HarnessError
+from harness.registry import content_roots, load_recipe
+from harness.run import resolve_config
+from tests.toys import ROOT
+
+
+def resolve(*assignments: str, recipe: str = "carevl", **given) -> RunConfig:
+    roots = content_roots()
+    settings = {"recipe": recipe, "tasks": ["vlrewardbench"], **given}
+    return resolve_config(settings, assignments, roots, load_recipe(recipe, roots))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("dpo.bta=1", "Did you mean 'dpo.beta'"),
+        ("dop.beta=1", "Did you mean 'dpo.beta'"),
+        ("dpo.beta=-1", "dpo.beta = -1"),
+        ("sft.epochs=many", "sft.epochs = 'many'"),
+        ("nonsense", "--set section.key=value"),
+        ("judge.lora.rnk=3", "Did you mean 'judge.lora.rank'"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_with_the_fix(assignment: str, says: str) -> None:
+    with pytest.raises(HarnessError) as error:
+        resolve(assignment)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_names_get_did_you_mean() -> None:
+    for given, says in (
+        ({"recipe": "carvl"}, "carevl"),
+        ({"tasks": ["vlrewardbnch"]}, "vlrewardbench"),
+        ({"profile": "embeded"}, "embedded"),
+        ({"protocol": "both-order"}, "both-orders"),
+    ):
+        with pytest.raises(HarnessError, match=f"Did you mean '{says}'"):
+            resolve(**given)
+
+
+def test_settings_a_recipe_does_not_use_change_nothing_about_its_run() -> None:
+    assert resolve("dpo.beta=0.3", recipe="distill") == resolve(recipe="distill")
+    assert resolve("dpo.beta=0.3").run_name() != resolve().run_name()
+    assert resolve("sft.epochs=2", recipe="distill") != resolve(recipe="distill")
+
+
+def test_the_record_is_the_configuration() -> None:
+    config = resolve("dpo.beta=1e-1", "scoring.weights.caption_support=0", seeds=[0, 1])
+    assert RunConfig.model_validate(config.record()) == config
+    assert config.dpo.beta == 0.1
+    assert config.scoring.weights["caption_support"] == 0
+    assert config.scoring.weights["valid_format"] == 1
+
+
+def test_every_profile_resolves_for_every_recipe() -> None:
+    roots = content_roots()
+    for profile in (ROOT / "recipes/profiles").glob("*.yaml"):
+        for path in (ROOT / "recipes").glob("*/recipe.py"):
+            if path.parent.name == "oracle" and profile.stem != "embedded":
+                continue
+            resolve(recipe=path.parent.name, profile=profile.stem)
+    assert roots
+
+
+def test_a_changed_data_file_is_another_run(tmp_path: Path) -> None:
+    path = tmp_path / "bench.jsonl"
+    path.write_text("{}")
+    first = resolve(data=str(path))
+    path.write_text("{} ")
+    assert resolve(data=str(path)).run_name() != first.run_name()
+
+
+def test_secrets_stay_out_of_records() -> None:
+    record = redacted({"model_args": {"api_key": "abc", "nested": [{"hf_token": "abc", "model": "m"}]}})
+    assert "abc" not in str(record)
+    assert record["model_args"]["nested"][0]["model"] == "m"
+
+
+def test_the_oracle_is_refused_where_nobody_knows_the_truth(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("{}")
+    with pytest.raises(HarnessError, match="embedded world only"):
+        resolve(recipe="oracle", preferences=str(path))
