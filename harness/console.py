@@ -98,8 +98,10 @@ class RunConsole:
 
 def summary(info: dict[str, object]) -> str:
     """Write the plain figures of a stage's report in one line."""
-    parts = [f"{value} {key.replace('_', ' ')}" for key, value in info.items() if isinstance(value, int | float | str)]
-    line = ", ".join(part for part in parts if not part.startswith("0 "))
+    parts = [
+        f"{value} {key.replace('_', ' ')}" for key, value in info.items() if isinstance(value, int | float) and value
+    ]
+    line = ", ".join(parts) or str(info.get("model", ""))
     return line if len(line) <= 60 else line[:57] + "..."
 
 

@@ -5,10 +5,13 @@ import os
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.errors import ExitCode, HarnessError, RunIncompleteError
+from harness.errors import ExitCode, HarnessError
 from harness.registry import Recipe, content_roots, find_run, list_runs, load_recipe, results_root
+
+if TYPE_CHECKING:
+    from harness.compare import TaskResult
 
 
 def ls(options: Namespace) -> ExitCode:
@@ -230,7 +233,7 @@ def _show(console: Any, plans: list[Plan]) -> None:
             baseline = load_result(RunFolder(plans[0][3]), task)
             comparison = compare_results(baseline, candidate)
             rows.append(("baseline", baseline))
-        rows += [("", result) for result in _neighbours(config, task, {p[3].resolve() for p in plans})]
+        rows += [("", result) for result in _neighbours([result for _, result in rows])]
         console.print()
         console.print(results_table(rows))
         judgments: dict[int, list[Judgment]] = {}
@@ -249,30 +252,28 @@ def _show(console: Any, plans: list[Plan]) -> None:
         )
 
 
-def _neighbours(config: Any, task: str, shown: set[Path]) -> list[Any]:
-    """Find finished zero-shot and random-subset runs over the very same data, protocol and limit."""
-    from harness.compare import load_result
+def _neighbours(shown: Sequence["TaskResult"]) -> list["TaskResult"]:
+    """Find finished zero-shot and random-subset runs on the same footing as the candidate's."""
+    from harness.compare import label, load_result
     from harness.records import RunFolder
 
-    found: dict[str, Any] = {}
-    same = ("profile", "limit", "protocol", "data", "preferences", "world", "judge", "fingerprints")
-    ours = config.record()
+    candidate = shown[0]
+    found: dict[str, TaskResult] = {}
     for path in list_runs():
-        if path.resolve() in shown:
+        folder = RunFolder(path)
+        run = folder.read_run()
+        name = label(run)
+        alike = [t.task for t in run.tasks if (t.data_fingerprint, t.protocol, t.items) == _footing(candidate)]
+        if name in found or name in map(label, (r.run for r in shown)) or run.status != "complete" or not alike:
             continue
-        try:
-            record = RunFolder(path).read_run()
-            name = record.config.get("recipe")
-            if name not in ("zero-shot", "random-subset") or name in found or task not in record.config["tasks"]:
-                continue
-            theirs = record.config
-            if name == "zero-shot":
-                ours_here = {k: ours.get(k) for k in same if k in theirs}
-            else:
-                ours_here = {k: ours.get(k) for k in (*same, "seeds", "sft", "confidence", "experts")}
-            if any(theirs.get(key) != value for key, value in ours_here.items()):
-                continue
-            found[name] = load_result(RunFolder(path), task)
-        except RunIncompleteError:
-            continue
+        keys = {"zero-shot": ("judge",), "random-subset": RANDOM_SUBSET_KEYS}.get(name)
+        if keys and all(run.config.get(key) == candidate.run.config.get(key) for key in keys):
+            found[name] = load_result(folder, alike[0])
     return list(found.values())
+
+
+RANDOM_SUBSET_KEYS = ("judge", "seeds", "preferences", "world", "experts", "confidence", "sft")
+
+
+def _footing(result: "TaskResult") -> tuple[str, str, int]:
+    return result.task.data_fingerprint, result.task.protocol, result.task.items

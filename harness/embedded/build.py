@@ -1,6 +1,6 @@
-"""Rebuilds the embedded models from scratch: `python -m harness.embedded.build judge|experts`.
+"""Rebuilds the embedded models from scratch: `python -m harness.embedded.build judge|experts|check`.
 
-`judge` takes about 30 minutes on two cores, `experts` about 8. With the same seed, library versions
+`judge` takes about 30 minutes on two cores, `experts` about 8; `check` measures them on dev scenes. With the same seed, library versions
 and kind of processor the result is the same; the committed files are the reference either way.
 """
 
@@ -43,13 +43,18 @@ def build_experts(judge: Path, out: Path, seed: int) -> None:
 def main() -> None:
     """Parse the command line and build."""
     parser = argparse.ArgumentParser(prog="python -m harness.embedded.build", description=__doc__)
-    parser.add_argument("what", choices=("judge", "experts"))
+    parser.add_argument("what", choices=("judge", "experts", "check"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ASSETS, help="where judge/ or expert-N/ are written")
     parser.add_argument("--judge", type=Path, default=ASSETS / "judge", help="the judge the experts start from")
     options = parser.parse_args()
     if options.what == "judge":
         build_judge(options.out / "judge", options.seed)
+    elif options.what == "check":
+        from harness.embedded.check import check
+
+        for name, value in check().items():
+            print(f"{name:<20} {value}")
     else:
         build_experts(options.judge, options.out, options.seed)
 

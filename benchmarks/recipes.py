@@ -1,0 +1,136 @@
+"""All recipes over several seeds, with paired differences: the tables of recipes/carevl/README.md.
+
+    .venv/bin/python benchmarks/recipes.py --world 0 --seeds 0,1,2,3,4
+    .venv/bin/python benchmarks/recipes.py --world 0 --split dev --seeds 0,1 --set dpo.beta=0.2
+
+Runs what is not in the cache (about ten minutes a seed on two cores) and prints Markdown. Seeds are
+crossed with items: intervals speak of the recipes, on this world.
+"""
+
+import argparse
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from harness.compare import Comparison, TaskResult, compare, format_p, load_result
+from harness.config import WorldSettings
+from harness.embedded.data import preference_truth
+from harness.metrics import METRICS, estimate, of_slice
+from harness.records import RunFolder
+from harness.registry import content_roots, load_recipe, results_root
+from harness.run import resolve_config
+from harness.stats.clustered import holm
+
+RECIPES = ("zero-shot", "random-subset", "distill", "distill-matched", "high-confidence", "carevl", "oracle")
+REFERENCES = ("distill", "distill-matched", "zero-shot")
+QUESTIONS = {
+    "what DPO adds beyond the filter": ("carevl", "high-confidence"),
+    "filter against a random subset": ("high-confidence", "random-subset"),
+    "CAREVL against zero-shot": ("carevl", "zero-shot"),
+    "filter against distillation": ("high-confidence", "distill"),
+    "CAREVL short of the oracle": ("carevl", "oracle"),
+}
+
+
+def run(recipe: str, seeds: str, assignments: list[str]) -> TaskResult:
+    """Run a recipe through the command, unless it is done, and count it."""
+    sets = [part for text in assignments for part in ("--set", text)]
+    command = [
+        "run",
+        "--recipe",
+        recipe,
+        "--baseline",
+        "none",
+        "--tasks",
+        "vlrewardbench",
+        "--seeds",
+        seeds,
+        "--resume",
+    ]
+    subprocess.run([sys.executable, "-m", "harness", *command, *sets], check=True, stdout=sys.stderr)
+    roots = content_roots()
+    settings = {"recipe": recipe, "tasks": ["vlrewardbench"], "seeds": [int(s) for s in seeds.split(",")]}
+    config = resolve_config(settings, assignments, roots, load_recipe(recipe, roots))
+    return load_result(RunFolder(results_root() / "runs" / config.run_name()))
+
+
+def percent(value: float) -> str:
+    """Write a share in percent."""
+    return "–" if np.isnan(value) else f"{100 * value:.1f}"
+
+
+def results_rows(results: dict[str, TaskResult]) -> list[list[str]]:
+    """One row a recipe: mean accuracy and its spread over seeds, macro, slices, consistency."""
+    rows = []
+    for name, result in results.items():
+        tallies = list(result.tallies.values())
+        seeds = [estimate(METRICS["accuracy"], tally) for tally in tallies]
+        spread = percent(float(np.std(seeds, ddof=1))) if len(seeds) > 1 else "–"
+        metrics = [METRICS["macro"], *(of_slice(s) for s in result.slices), METRICS["consistency"], METRICS["coverage"]]
+        means = [percent(float(np.mean([estimate(m, t) for t in tallies]))) for m in metrics]
+        rows.append([name, percent(float(np.mean(seeds))), spread, *means, " ".join(percent(s) for s in seeds)])
+    return rows
+
+
+def difference(comparison: Comparison) -> list[str]:
+    """Write one paired difference of accuracy."""
+    got = comparison.headline[0].estimate
+    interval = f"[{100 * got.low:+.1f}, {100 * got.high:+.1f}]"
+    return [f"{100 * got.value:+.1f}", interval, format_p(got.p)]
+
+
+def filter_report(result: TaskResult, world: WorldSettings) -> str:
+    """Tell what the expert filter kept, against the truth that no stage reads."""
+    stage = next(s for s in result.run.stages if s.stage == "split-by-confidence")
+    import json
+
+    folder = results_root() / "cache" / f"split-by-confidence-{stage.key}"
+    high = set(json.loads((folder / "split.json").read_text())["high"])
+    truth = preference_truth(world)
+    right = {name for name, t in truth.items() if t.label_right}
+    precision, recall = len(high & right) / len(high), len(high & right) / len(right)
+    agreement = ", ".join(percent(a) for a in stage.info["agreement"].values())
+    correlation = ", ".join(f"{pair}: {value:.2f}" for pair, value in stage.info["disagreement_correlation"].items())
+    return (
+        f"The teacher's labels are right on {percent(len(right) / len(truth))} %. The filter keeps "
+        f"{percent(len(high) / len(truth))} % of the pairs with precision {percent(precision)} % and recall "
+        f"{percent(recall)} %. The experts agree with the label on {agreement} %; their disagreements correlate "
+        f"({correlation})."
+    )
+
+
+def main() -> None:
+    """Run everything and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--world", type=int, default=0)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--recipes", default=",".join(RECIPES))
+    parser.add_argument("--set", action="append", default=[])
+    options = parser.parse_args()
+    assignments = [f"world.seed={options.world}", f"world.split={options.split}", *options.set]
+    results = {name: run(name, options.seeds, assignments) for name in options.recipes.split(",")}
+    first = next(iter(results.values()))
+    header = ["recipe", "accuracy", "sd over seeds", "macro", *first.slices, "consistency", "coverage", "each seed"]
+    print(f"World seed {options.world}, {options.split} scenes, {len(first.items)} items, seeds {options.seeds}.\n")
+    print(tabulate(results_rows(results), header, tablefmt="github", disable_numparse=True), "\n")
+    pairs = [(c, b) for b, c in product(REFERENCES, results) if b in results and c != b]
+    compared = {pair: compare(results[pair[1]], results[pair[0]]) for pair in pairs}
+    adjusted = holm([c.headline[0].estimate.p for c in compared.values()])
+    rows = [[f"{c} − {b}", *difference(compared[c, b]), format_p(p)] for (c, b), p in zip(pairs, adjusted, strict=True)]
+    columns = ["", "points", "95 % interval", "p", "p (Holm, all rows)"]
+    print(tabulate(rows, columns, tablefmt="github", disable_numparse=True), "\n")
+    asked = {text: pair for text, pair in QUESTIONS.items() if set(pair) <= set(results)}
+    rows = [[text, f"{c} − {b}", *difference(compare(results[b], results[c]))] for text, (c, b) in asked.items()]
+    print(tabulate(rows, ["question", "", *columns[1:4]], tablefmt="github", disable_numparse=True), "\n")
+    if "carevl" in results:
+        print(filter_report(results["carevl"], WorldSettings(seed=options.world)))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    main()

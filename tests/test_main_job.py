@@ -1,0 +1,250 @@
+"""The main job, really trained, in small: what the user sees, the cache, crashes, and repetition."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.records import Judgment, Run
+from tests.toys import ROOT, SMALL
+
+CAREVL = ["run", "--recipe", "carevl", "--tasks", "vlrewardbench"]
+
+
+def sets(*assignments: str) -> list[str]:
+    return [part for text in assignments for part in ("--set", text)]
+
+
+def harness(results: Path, *arguments: str, code: int = 0) -> str:
+    environment = {**os.environ, "HARNESS_RESULTS": str(results)}
+    command = [sys.executable, "-m", "harness", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def runs(results: Path) -> dict[str, Path]:
+    return {json.loads(p.read_text())["config"]["recipe"]: p.parent for p in results.glob("runs/*/run.json")}
+
+
+def judgments(folder: Path) -> list[dict[str, object]]:
+    lines = (folder / "judgments-vlrewardbench.jsonl").read_text().splitlines()
+    return [Judgment.model_validate_json(line).model_dump(exclude={"seconds"}) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    results = tmp_path_factory.mktemp("main")
+    return results, harness(results, *CAREVL, *sets(*SMALL))
+
+
+def test_the_user_sees_world_table_difference_verdict_and_paths(finished) -> None:
+    results, screen = finished
+    assert "Embedded synthetic world, not the published benchmark" in screen.splitlines()[0]
+    assert "--profile" in screen
+    for word in ("carevl", "distill", "accuracy", "consistency", "carevl − distill", "95 %"):
+        assert word in screen
+    assert "carevl against distill:" in screen
+    assert "One seed: this speaks of these checkpoints, not of the recipe." in screen
+    assert str(runs(results)["carevl"]) in screen.replace("\n", "")
+    assert "Warning" not in screen
+    assert "it/s" not in screen
+
+
+def test_the_record_holds_what_a_reader_needs(finished) -> None:
+    results, _ = finished
+    run = Run.model_validate_json((runs(results)["carevl"] / "run.json").read_text())
+    assert run.status == "complete"
+    stages = {stage.stage: stage.info for stage in run.stages}
+    assert {"expert-scores", "split-by-confidence", "sft", "sample-judgments", "score-judgments", "dpo"} <= set(stages)
+    assert 0 < stages["split-by-confidence"]["share"] < 1
+    assert stages["dpo"]["first_reward"] == pytest.approx(0, abs=1e-3)
+    assert run.tasks[0].synthetic
+    assert run.packages["trl"]
+    assert len(judgments(runs(results)["carevl"])) == 48
+    assert (runs(results)["carevl"] / "log.txt").stat().st_size > 0
+
+
+def test_once_done_nothing_is_computed_again(finished) -> None:
+    results, _ = finished
+    before = {p: p.stat().st_mtime_ns for p in results.glob("cache/*/info.json")}
+    screen = harness(results, *CAREVL, *sets(*SMALL))
+    assert screen.count("complete;") == 2
+    assert {p: p.stat().st_mtime_ns for p in results.glob("cache/*/info.json")} == before
+
+
+def test_the_record_alone_reproduces_the_run(finished, tmp_path: Path) -> None:
+    results, _ = finished
+    folder = runs(results)["carevl"]
+    harness(tmp_path, "run", "--config", str(folder / "config.yaml"), "--baseline", "none")
+    again = runs(tmp_path)["carevl"]
+    assert again.name == folder.name
+    assert judgments(again) == judgments(folder)
+
+
+def test_finished_runs_are_compared_and_listed(finished) -> None:
+    results, _ = finished
+    names = {recipe: path.name for recipe, path in runs(results).items()}
+    screen = harness(results, "compare", names["distill"], names["carevl"])
+    assert "carevl − distill" in screen
+    assert "Their configurations differ in:" in screen
+    assert names["carevl"][:20] in harness(results, "ls", "runs")
+    typo = harness(results, "compare", names["distill"][:-1], names["carevl"], code=2)
+    assert f"Did you mean '{names['distill']}'" in typo
+
+
+def test_another_configuration_in_the_same_folder_is_refused_by_its_keys(finished) -> None:
+    results, _ = finished
+    folder = runs(results)["carevl"]
+    arguments = [*CAREVL, "--baseline", "none", "--out", str(folder)]
+    error = harness(results, *arguments, *sets(*SMALL, "dpo.beta=0.5"), code=2)
+    assert "dpo.beta differs" in error
+
+
+@pytest.mark.parametrize("recipe", ["distill-matched", "random-subset", "high-confidence", "zero-shot", "oracle"])
+def test_every_recipe_runs(finished, recipe: str) -> None:
+    results, _ = finished
+    harness(results, "run", "--recipe", recipe, "--baseline", "none", "--tasks", "vlrewardbench", *sets(*SMALL))
+    found = {name: Run.model_validate_json((p / "run.json").read_text()) for name, p in runs(results).items()}
+    updates = {name: [s.info["updates"] for s in run.stages if "updates" in s.info] for name, run in found.items()}
+    if recipe == "distill-matched":
+        assert updates["distill-matched"][-1] == sum(updates["carevl"])
+    if recipe == "high-confidence":
+        assert updates["high-confidence"] == updates["carevl"][:1]
+
+
+def test_protocols_alternatives_and_limits_can_be_chosen(finished) -> None:
+    results, _ = finished
+    chosen = ["confidence.rule=majority", "negatives.rule=adjacent", "scoring.weights.caption_support=0"]
+    arguments = ["--baseline", "none", "--protocol", "official:9", "--limit", "10"]
+    screen = harness(results, *CAREVL, *arguments, *sets(*SMALL, *chosen))
+    assert "10 items" in screen
+    assert "votes: accuracy by K" in screen
+    folder = max(results.glob("runs/*/run.json"), key=lambda p: p.stat().st_mtime).parent
+    assert len(judgments(folder)) == 90
+
+
+BROKEN = [
+    "world.pairs=256",
+    "world.items=60",
+    "sft.epochs=1",
+    "sft.save_steps=1",
+    "sampling.samples=2",
+    "sampling.share=1.0",
+    "dpo.save_steps=1",
+    "dpo.batch_size=8",
+    "dpo.micro_batch_size=8",
+    "judging.chunk_size=8",
+    "judging.batch_size=8",
+]
+
+
+def part_of(results: Path, stage: str, pattern: str) -> Callable[[], bool]:
+    """Tell whether an unfinished stage has left something behind."""
+    return lambda: any(p.stat().st_size for p in results.glob(f"cache/{stage}-*.part/{pattern}"))
+
+
+def kill_when(results: Path, arguments: list[str], ready: Callable[[], bool]) -> None:
+    environment = {**os.environ, "HARNESS_RESULTS": str(results)}
+    command = [sys.executable, "-m", "harness", *arguments]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not ready():
+        time.sleep(0.002)
+    assert process.poll() is None, "the run ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_a_run_killed_in_every_stage_ends_as_an_unbroken_one(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    arguments = [*CAREVL, "--baseline", "none", *sets(*BROKEN)]
+    harness(whole, *arguments)
+    resume = [*arguments, "--resume"]
+    kill_when(broken, arguments, part_of(broken, "sft", "checkpoints/checkpoint-*/trainer_state.json"))
+    unfinished = harness(broken, *arguments, code=2)
+    assert "Add --resume" in unfinished
+    kill_when(broken, resume, part_of(broken, "sample-judgments", "samples.jsonl"))
+    kill_when(broken, resume, part_of(broken, "dpo", "checkpoints/checkpoint-*/trainer_state.json"))
+    answers = runs(broken)["carevl"] / "judgments-vlrewardbench.jsonl"
+    kill_when(broken, resume, lambda: answers.exists() and answers.stat().st_size > 0)
+    partial = len(answers.read_text().splitlines())
+    assert 0 < partial < 120
+    harness(broken, *resume)
+    left, right = judgments(runs(whole)["carevl"]), judgments(runs(broken)["carevl"])
+    assert len(right) == 120
+    assert left == right
+
+
+def test_a_judge_answers_alike_in_any_batch_and_with_any_number_of_threads(finished, tmp_path: Path) -> None:
+    results, _ = finished
+    checkpoint = next(results.glob("cache/dpo-*"))
+    code = f"""
+import io, json, sys, torch
+from PIL import Image
+from harness.config import JudgeSettings, WorldSettings
+from harness.embedded.data import benchmark_rows
+from harness.judge.model import Decoding, Judge, Question
+torch.set_num_threads(int(sys.argv[2]))
+judge = Judge(JudgeSettings(model={str(checkpoint)!r}))
+asked = [Question(Image.open(io.BytesIO(r["image"])), judge.format.ask(r["query"], *order))
+         for r in benchmark_rows(WorldSettings(items=100, split="dev"))
+         for order in (r["response"], r["response"][::-1])]
+answers = judge.answer(asked, Decoding(48), int(sys.argv[1]))
+print(json.dumps([[a[0].text, a[0].p_first] for a in answers]))
+"""
+    told = []
+    for batch, threads in (("64", "2"), ("7", "1")):
+        done = subprocess.run([sys.executable, "-c", code, batch, threads], capture_output=True, text=True, check=True)
+        told.append(json.loads(done.stdout.splitlines()[-1]))
+    assert [text for text, _ in told[0]] == [text for text, _ in told[1]]
+    for (_, one), (_, other) in zip(*told, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or one == pytest.approx(other, abs=1e-4)
+
+
+NLVR = ROOT.parent / "shared/data/nlvr"
+
+
+@pytest.mark.skipif(not NLVR.is_dir(), reason="the NLVR sample is not beside this clone")
+def test_real_images_and_human_sentences_run_to_a_verdict(tmp_path: Path) -> None:
+    data = ["--preferences", str(NLVR / "preferences.parquet"), "--data", str(NLVR / "benchmark.parquet")]
+    small = ["sft.epochs=0.02", "sampling.samples=2", "sampling.max_pairs=8", "judging.batch_size=16"]
+    screen = harness(tmp_path, *CAREVL, *data, "--limit", "12", *sets(*small))
+    assert "Embedded" not in screen
+    assert "benchmark.parquet, 400 items" in screen
+    assert "carevl against distill:" in screen
+
+
+def test_plain_lmms_eval_gives_our_figure(finished, tmp_path: Path) -> None:
+    results, _ = finished
+    folder = runs(results)["carevl"]
+    run = Run.model_validate_json((folder / "run.json").read_text())
+    checkpoint = results / "cache" / f"dpo-{next(s.key for s in run.stages if s.stage == 'dpo')}"
+    ours = next(s.info["accuracy"] for s in run.stages if s.stage.startswith("judge"))
+    from harness.config import WorldSettings
+    from harness.embedded.data import benchmark_rows
+
+    data = tmp_path / "bench.jsonl"
+    import base64
+
+    with data.open("w") as file:
+        for row in benchmark_rows(WorldSettings(items=24)):
+            row["image"] = "data:image/png;base64," + base64.b64encode(row["image"]).decode()
+            file.write(json.dumps(row) + "\n")
+    command = [
+        sys.executable, "-m", "lmms_eval", "--tasks", "vlrewardbench", "--include_path", str(ROOT / "tasks"),
+        "--model", "harness_judge", "--model_args", f"pretrained={checkpoint}", "--batch_size", "16",
+        "--output_path", str(tmp_path / "out"),
+    ]  # fmt: skip
+    environment = {**os.environ, "HARNESS_DATA": str(data)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    written = next((tmp_path / "out").rglob("*results.json"))
+    theirs = json.loads(written.read_text())["results"]["vlrewardbench"]["accuracy,none"]
+    assert theirs == pytest.approx(ours, abs=1e-4)
