@@ -106,7 +106,7 @@ class Comparison:
     def sentence(self) -> str:
         """Say the verdict in one sentence."""
         first = self.headline[0]
-        names = f"{label(self.candidate.run)} against {label(self.baseline.run)}"
+        names = " against ".join(names_of(self.candidate.run, self.baseline.run))
         size = f"{100 * first.estimate.value:+.1f} points of accuracy"
         interval = f"[{100 * first.estimate.low:+.1f}, {100 * first.estimate.high:+.1f}]"
         if math.isnan(first.estimate.error):
@@ -117,12 +117,19 @@ class Comparison:
             verdict = "worse"
         else:
             verdict = "no difference shown"
-        return f"{names}: {verdict}, {size}, 95 % interval {interval}, p = {format_p(first.estimate.p)}."
+        p = format_p(first.estimate.p)
+        return f"{names}: {verdict}, {size}, 95 % interval {interval}, p {p if p.startswith('<') else f'= {p}'}."
 
 
 def label(run: Run) -> str:
     """Name a run as tables do: its recipe or model."""
     return str(run.config.get("recipe") or run.config.get("model"))
+
+
+def names_of(*runs: Run) -> list[str]:
+    """Name runs by recipe or model, or by their whole names where those are alike."""
+    short = [label(run) for run in runs]
+    return short if len(set(short)) == len(short) else [run.name for run in runs]
 
 
 def format_p(p: float) -> str:

@@ -206,7 +206,7 @@ class RunConfig(Section):
     preferences: str = "embedded"
     """Training pairs, likewise."""
     fingerprints: dict[str, str] = {}
-    """Hashes of the files named above, so that a changed file is another configuration."""
+    """Hashes of what is only named: files, models, code. A change of any is another configuration."""
     judge: JudgeSettings | None = None
     world: WorldSettings | None = None
     captions: CaptionSettings | None = None

@@ -9,12 +9,13 @@ from harness import provenance
 from harness.config import SECTIONS, RunConfig, assign, differing_keys, parse_assignment, validated
 from harness.console import RunConsole
 from harness.data.tables import fingerprint
-from harness.errors import HarnessError
+from harness.errors import HarnessError, unknown
+from harness.judge.checkpoints import resolve
 from harness.protocols import find_protocol
 from harness.records import Run, RunFolder
 from harness.records.run import StageRecord
 from harness.registry import Recipe, describe_task, find_tasks, load_profile, results_root
-from harness.training.stages import Stages, Watch
+from harness.training.stages import Stages, Watch, code_hash
 
 
 def resolve_config(
@@ -50,9 +51,7 @@ def resolve_config(
         settings["seeds"] = [0]
     if recipe is None or "sft" not in recipe.sections:
         settings.pop("preferences", None)
-    settings["fingerprints"] = {
-        key: fingerprint(Path(settings[key])) for key in ("data", "preferences") if _is_file(settings.get(key))
-    }
+    settings["fingerprints"] = _fingerprints(validated(settings, "the configuration"), recipe)
     config = validated(settings, "the configuration")
     for task in config.tasks:
         describe_task(task, roots)
@@ -60,6 +59,24 @@ def resolve_config(
     if recipe and recipe.embedded_only and config.preferences != "embedded":
         raise HarnessError(f"recipe {recipe.name} knows the truth of the embedded world only.", "Drop --preferences.")
     return config
+
+
+def _fingerprints(config: RunConfig, recipe: Recipe | None) -> dict[str, str]:
+    """Hash what the settings only name: files, models, and the code that will run."""
+    files = {"data": config.data, "preferences": config.preferences}
+    found = {key: fingerprint(Path(name)) for key, name in files.items() if _is_file(name)}
+    if config.judge:
+        found["judge"] = resolve(config.judge.model, config.judge.revision).fingerprint
+    if config.experts:
+        found |= {f"expert {i}": resolve(*_revised(name)).fingerprint for i, name in enumerate(config.experts.models)}
+    asking = Path(__file__).parent / "evaluate" / "tasks.py"
+    found["code"] = code_hash(*([recipe.path] if recipe else []), asking)[:16]
+    return found
+
+
+def _revised(name: str) -> tuple[str, str | None]:
+    name, _, revision = name.partition("@")
+    return name, revision or None
 
 
 def _is_file(source: str | None) -> bool:
@@ -171,8 +188,6 @@ def _work(
             location, model, judge = str(config.model), config.model, None
         resolved = location
         if judge is not None:
-            from harness.judge.checkpoints import resolve
-
             resolved = resolve(judge.model, judge.revision).location
         run.checkpoints[str(seed)] = tasks.checkpoint_fingerprint(resolved, model, config.model_args)
         for task in config.tasks:
@@ -211,13 +226,13 @@ def _work(
 def _open_model(config: RunConfig, judge: Any) -> Any:
     """Load what is judged: a checkpoint of ours, or any lmms-eval model by name."""
     if judge is None:
-        import lmms_eval.models
-        from lmms_eval.models import get_model
+        from lmms_eval.models import get_model, list_available_models
 
-        del lmms_eval
-        return get_model(str(config.model)).create_from_arg_string(
-            ",".join(f"{k}={v}" for k, v in config.model_args.items()), {"batch_size": config.judging.batch_size}
-        )
+        name = str(config.model)
+        if name not in (known := list_available_models(include_aliases=True)):
+            raise unknown("lmms-eval model", name, known)
+        arguments = ",".join(f"{key}={value}" for key, value in config.model_args.items())
+        return get_model(name).create_from_arg_string(arguments, {"batch_size": config.judging.batch_size})
     from harness.evaluate.judge_model import HarnessJudge
 
     return HarnessJudge(

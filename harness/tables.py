@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.compare import Comparison, Difference, TaskResult, format_p, label, rows_for
+from harness.compare import Comparison, Difference, TaskResult, format_p, label, names_of, rows_for
 from harness.metrics import METRICS, estimate, of_slice
 from harness.records import Judgment
 from harness.stats.clustered import Estimate
@@ -28,24 +28,34 @@ def signed_interval(estimate_: Estimate) -> str:
     return f"{100 * estimate_.value:+.1f}  [{100 * estimate_.low:+.1f}, {100 * estimate_.high:+.1f}]"
 
 
-def results_table(results: Sequence[tuple[str, TaskResult]]) -> Table:
-    """Draw one row a run: its role, figures with the half-width of their interval, and coverage."""
+def results_table(results: Sequence[tuple[str, TaskResult]], width: int = 120) -> Table:
+    """Draw one row a run: its role, figures with the half-width of their interval, and coverage.
+
+    Args:
+        results: role (`candidate`, `baseline` or nothing) and counted result.
+        width: of the terminal; a narrow one gets fewer columns, accuracy and slices always.
+    """
     _, first = results[0]
     where = SYNTHETIC if first.task.synthetic else f"{first.task.data}, {first.task.data_items} items"
     table = Table(
         title=f"{first.task.task} · {first.protocol.spec} · {first.task.items} items · {where}", title_justify="left"
     )
-    table.add_column("")
-    table.add_column("recipe", no_wrap=True)
-    names = rows_for([result for _, result in results])
-    for name in ("accuracy", "macro", *names, "consistency", "coverage", "shown first"):
-        table.add_column(name, justify="right", no_wrap=True)
+    slices = rows_for([result for _, result in results])
+    metrics = [METRICS["accuracy"], METRICS["macro"], *map(of_slice, slices)]
+    if width >= 100:
+        metrics.append(METRICS["consistency"])
+    if width >= 118:
+        metrics += [METRICS["coverage"], METRICS["first"]]
+    table.add_column("recipe")
+    for metric in metrics:
+        table.add_column("shown first" if metric.name == "first" else metric.name, justify="right", no_wrap=True)
     for role, result in results:
-        cells = [_with_error(result.estimate(METRICS[name])) for name in ("accuracy", "macro")]
-        cells += [points(result.estimate(of_slice(name)).value) for name in names]
-        cells += [points(result.estimate(METRICS[name]).value) for name in ("consistency", "coverage", "first")]
-        seeds = "" if len(result.tallies) == 1 else f" ({len(result.tallies)} seeds)"
-        table.add_row(role, Text(label(result.run) + seeds), *cells)
+        name = Text(label(result.run), style="bold" if role == "candidate" else "")
+        seeds = len(result.tallies)
+        name.append("".join((f" {role}" if role else "", f" ({seeds} seeds)" if seeds > 1 else "")), style="dim")
+        estimates = [result.estimate(metric) for metric in metrics]
+        cells = [_with_error(e) if i == 0 else points(e.value) for i, e in enumerate(estimates)]
+        table.add_row(name, *cells)
     return table
 
 
@@ -58,7 +68,7 @@ def _with_error(estimate_: Estimate) -> str:
 def difference_table(comparison: Comparison) -> Table:
     """Draw the paired differences: headline metrics, then slices with Holm's correction."""
     table = Table(
-        title=f"{label(comparison.candidate.run)} − {label(comparison.baseline.run)}, "
+        title=f"{' − '.join(names_of(comparison.candidate.run, comparison.baseline.run))}, "
         f"paired over {comparison.items} items",
         title_justify="left",
     )
@@ -88,7 +98,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     for role, result in (("baseline", comparison.baseline), ("candidate", comparison.candidate)):
         low, high = (sum(getattr(t, b).sum() for t in result.tallies.values()) for b in ("low", "high"))
         total = sum(len(t.item_ids) for t in result.tallies.values())
-        if high > low:
+        if 100 * (high - low) / total >= 0.05:
             console.print(
                 f"Unparsed answers leave the {role}'s accuracy between "
                 f"{100 * low / total:.1f} and {100 * high / total:.1f}."

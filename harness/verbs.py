@@ -1,9 +1,11 @@
 """What each verb of the command does."""
 
+import errno
 import json
 import os
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +89,7 @@ def compare(options: Namespace) -> ExitCode:
     )
     console = Console(highlight=False)
     comparison = compare_results(baseline, candidate)
-    console.print(results_table([("candidate", candidate), ("baseline", baseline)]))
+    console.print(results_table([("candidate", candidate), ("baseline", baseline)], console.width))
     print_comparison(console, comparison)
     if comparison.config_differences:
         console.print(f"Their configurations differ in: {', '.join(comparison.config_differences)}.")
@@ -115,23 +117,28 @@ def run(options: Namespace) -> ExitCode:
         _announce(console, plans[-1][1])
         for role, config, its_recipe, folder in plans:
             title = f"{role} {config.recipe or config.model}" if role else str(config.recipe or config.model)
-            with RunConsole(console, title) as screen:
-                try:
-                    execute(config, its_recipe, RunFolder(folder), roots, options.resume or role == "baseline", screen)
-                except (HarnessError, KeyboardInterrupt):
-                    raise
-                except Exception as error:
-                    import traceback
-
-                    traceback.print_exc()
-                    raise SystemExit(_internal(console, error, log)) from error
+            with RunConsole(console, title) as screen, _explained(console, log):
+                execute(config, its_recipe, RunFolder(folder), roots, options.resume or role == "baseline", screen)
         _show(console, plans)
     return ExitCode.OK
 
 
-def _internal(console: Any, error: Exception, log: Path) -> int:
-    console.print(f"harness: internal error: {type(error).__name__}: {error}. The traceback is in {log}.")
-    return ExitCode.INTERNAL
+@contextmanager
+def _explained(console: Any, log: Path) -> Iterator[None]:
+    """Say what a full disk needs; keep the traceback of a mistake of ours in the log, off the screen."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            fix = "Free some, then --resume: what is done is kept."
+            raise HarnessError(f"no space left for {error.filename or log.parent}.", fix) from error
+        import traceback
+
+        traceback.print_exc()
+        console.print(f"harness: internal error: {type(error).__name__}: {error}. The traceback is in {log}.")
+        raise SystemExit(ExitCode.INTERNAL) from error
 
 
 Plan = tuple[str, Any, Recipe | None, Path]
@@ -199,6 +206,8 @@ def _announce(console: Any, config: Any) -> None:
         )
     else:
         console.print(f"Data: {config.data}")
+        if config.judge and config.judge.model.startswith("embedded:"):
+            console.print("The judge is the embedded one: tiny, and near chance on anything but its own world.")
 
 
 def _dry_run(plans: list[Plan]) -> ExitCode:
@@ -235,7 +244,7 @@ def _show(console: Any, plans: list[Plan]) -> None:
             rows.append(("baseline", baseline))
         rows += [("", result) for result in _neighbours([result for _, result in rows])]
         console.print()
-        console.print(results_table(rows))
+        console.print(results_table(rows, console.width))
         judgments: dict[int, list[Judgment]] = {}
         for judgment in RunFolder(path).read_judgments(task):
             judgments.setdefault(judgment.seed, []).append(judgment)

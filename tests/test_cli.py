@@ -1,3 +1,4 @@
+import errno
 import json
 import subprocess
 import sys
@@ -63,3 +64,40 @@ def test_an_internal_error_is_70_and_never_a_verdict(monkeypatch, capsys) -> Non
     monkeypatch.setattr(verbs, "ls", broken)
     assert main(["ls", "tasks"]) == 70
     assert "internal error" in capsys.readouterr().err
+
+
+RUN = ["run", "--recipe", "zero-shot", "--tasks", "vlrewardbench", "--set", "world.items=4"]
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_lost(monkeypatch, capfd, results) -> None:
+    import harness.run
+
+    def full(*arguments) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
+
+    monkeypatch.setattr(harness.run, "execute", full)
+    assert main(RUN) == 2
+    error = capfd.readouterr().err
+    assert "no space left for somewhere" in error
+    assert "--resume" in error
+    assert "Traceback" not in error
+
+
+def test_a_mistake_of_ours_leaves_its_traceback_in_the_log(results) -> None:
+    # in a process of its own: the redirection works on file descriptors, which pytest holds too
+    arguments = [*RUN, "--out", str(results / "broken")]
+    code = (
+        "import sys, harness.run\nfrom harness.cli import main\n"
+        "def broken(*arguments): raise ZeroDivisionError('boom')\n"
+        f"harness.run.execute = broken\nsys.exit(main({arguments!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 70
+    assert "internal error: ZeroDivisionError" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Traceback" in (results / "broken/log.txt").read_text()
+
+
+def test_a_model_that_cannot_be_had_offline_says_how_to_get_it(capfd, results) -> None:
+    assert main([*RUN, "--set", "judge.model=nobody/nothing"]) == 2
+    assert "hf download nobody/nothing" in capfd.readouterr().err

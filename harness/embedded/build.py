@@ -1,7 +1,8 @@
 """Rebuilds the embedded models from scratch: `python -m harness.embedded.build judge|experts|check`.
 
-`judge` takes about 30 minutes on two cores, `experts` about 8; `check` measures them on dev scenes. With the same seed, library versions
-and kind of processor the result is the same; the committed files are the reference either way.
+`judge` takes about 30 minutes on two cores, `experts` about 8; `check` measures them on dev scenes.
+With the same seed, library versions and kind of processor the result is the same; the committed files
+are the reference either way.
 """
 
 import argparse

@@ -37,7 +37,7 @@ class Plan:
     seed: int = 0
     vision_steps: int = 1400
     answer_steps: int = 6500
-    choice_steps: int = 2500
+    choice_steps: int = 3000
     batch: int = 16
     """Sequences per worker."""
     answer_lr: float = 1.5e-3
@@ -120,7 +120,7 @@ class Writer:
 
 
 VQA_WEIGHTS = {"describe": 0.12, "object": 0.16, "color": 0.2, "shape": 0.08, "count": 0.12, "where": 0.32}
-LATE_VQA_WEIGHTS = {"describe": 0.1, "object": 0.2, "color": 0.1, "shape": 0.1, "count": 0.1, "where": 0.4}
+LATE_VQA_WEIGHTS = {"describe": 0.05, "object": 0.15, "color": 0.05, "shape": 0.05, "count": 0.05, "where": 0.65}
 """Places are learned last, so they are asked most while choosing is learned."""
 CHOICE_WEIGHTS = {"describe": 0.25, "object": 0.15, "color": 0.15, "shape": 0.15, "count": 0.15, "where": 0.15}
 

@@ -6,7 +6,9 @@ task's data lies, so there two environment variables do: `HARNESS_DATA` (a parqu
 or `embedded`) and `HARNESS_PROTOCOL`.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,11 +56,21 @@ def prepare_benchmark(data: str, task: str, hub: str, slice_of: Callable[[Row], 
     return write_benchmark(out, read_rows(path), path.name, path.parent, task, slice_of)
 
 
-def presentation_docs(table: Path, protocol: PairProtocol, items: Sequence[Item], order_seed: int) -> Any:
-    """Return one document per presentation, in the order they are asked, images included."""
+def presentation_docs(
+    table: Path, protocol: PairProtocol, items: Sequence[Item], order_seed: int, scratch: Path
+) -> Any:
+    """Return one document per presentation, in the order they are asked, images included.
+
+    Args:
+        table: the canonical benchmark.
+        protocol: says which presentations there are.
+        items: those asked.
+        order_seed: of drawn orders.
+        scratch: folder for the documents' Arrow files; it may go when they have been asked.
+    """
     import datasets
 
-    rows = datasets.Dataset.from_parquet(str(table)).cast_column("image", datasets.Image())
+    rows = datasets.Dataset.from_parquet(str(table), cache_dir=str(scratch)).cast_column("image", datasets.Image())
     place = {item_id: i for i, item_id in enumerate(rows["item_id"])}
     shown = protocol.presentations(items, order_seed)
     by_id = {item.item_id: item for item in items}
@@ -95,9 +107,11 @@ def pairwise_hooks(
                 f"where is the data of {task}?", "Set HARNESS_DATA to a parquet or JSONL file, `embedded` or `hub`."
             )
         protocol = find_protocol(os.environ.get("HARNESS_PROTOCOL", "both-orders"))
-        table = Path(tempfile.mkdtemp(prefix="harness-")) / "benchmark.parquet"
+        scratch = Path(tempfile.mkdtemp(prefix="harness-"))
+        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+        table = scratch / "benchmark.parquet"
         prepare_benchmark(data, task, hub, slice_of, table)
-        return presentation_docs(table, protocol, read_items(table), 0)
+        return presentation_docs(table, protocol, read_items(table), 0, scratch)
 
     def doc_to_visual(doc: Row) -> list[Any]:
         return [doc["image"].convert("RGB")]

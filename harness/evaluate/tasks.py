@@ -3,11 +3,13 @@
 import hashlib
 import importlib.util
 import json
-import math
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from harness.config import RunConfig, WorldSettings
 from harness.data.benchmark import write_benchmark
@@ -17,7 +19,7 @@ from harness.judge.checkpoints import folder_fingerprint
 from harness.judge.format import load_format
 from harness.metrics import METRICS, estimate
 from harness.protocols import PairProtocol
-from harness.records import Item, RunFolder
+from harness.records import Item, Judgment, RunFolder
 from harness.records.run import TaskRecord
 from harness.training.stages import Artifact, Progress, Stages
 
@@ -120,7 +122,14 @@ def ask(
     owed = {(seed, p.item_id, p.swapped, p.repeat) for p in protocol.presentations(items, config.judging.order_seed)}
     missing = owed - {judgment.key for judgment in done}
     if missing:
-        _simple_evaluate(folder, task, yaml_path, benchmark, items, protocol, config, seed, open_model, progress, done)
+        with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+            docs = presentation_docs(benchmark.path / TABLE, protocol, items, config.judging.order_seed, Path(scratch))
+            recorder = _recorder(folder, task, protocol, config, seed, open_model, progress, done)
+            theirs = _simple_evaluate(recorder, task, yaml_path, docs, protocol, config)
+        judgments = [j for j in folder.read_judgments(task) if j.seed == seed]
+        ours = estimate(METRICS["accuracy"], protocol.tally(items, judgments))
+        if not np.isclose(theirs, ours, rtol=0, atol=1e-9, equal_nan=True):
+            raise AssertionError(f"lmms-eval counts an accuracy of {theirs}, the records one of {ours}")
     answered = [judgment for judgment in folder.read_judgments(task) if judgment.seed == seed]
     if len(answered) != len(owed):
         raise RunIncompleteError(f"{len(owed) - len(answered)} answers are owed.", "Go on with --resume.")
@@ -129,28 +138,30 @@ def ask(
     return {"answers": len(owed), "unparsed": unparsed, "accuracy": round(estimate(METRICS["accuracy"], tally), 4)}
 
 
-def _simple_evaluate(
+def _recorder(
     folder: RunFolder,
     task: str,
-    yaml_path: Path,
-    benchmark: Artifact,
-    items: list[Item],
     protocol: PairProtocol,
     config: RunConfig,
     seed: int,
     open_model: Callable[[], Any],
     progress: Progress,
-    done: list[Any],
-) -> None:
+    done: list[Judgment],
+) -> Any:
+    from harness.evaluate.recording import RecordingModel
+
+    return RecordingModel(open_model(), folder, task, protocol, seed, config.judging.chunk_size, progress, done)
+
+
+def _simple_evaluate(
+    recorder: Any, task: str, yaml_path: Path, docs: Any, protocol: PairProtocol, config: RunConfig
+) -> float:
+    """Let lmms-eval ask every document; return the accuracy that it counts."""
     from lmms_eval.evaluator import simple_evaluate
     from lmms_eval.tasks import TaskManager
 
-    from harness.evaluate.recording import RecordingModel
-
-    docs = presentation_docs(benchmark.path / TABLE, protocol, items, config.judging.order_seed)
     generation = {"max_new_tokens": config.judging.max_new_tokens, "do_sample": False, "temperature": 0, "until": []}
-    generation |= {k: v for k, v in protocol.generation.items() if k != "max_new_tokens"}
-    recorder = RecordingModel(open_model(), folder, task, protocol, seed, config.judging.chunk_size, progress, done)
+    generation |= {key: value for key, value in protocol.generation.items() if key != "max_new_tokens"}
     results = simple_evaluate(
         model=recorder,
         tasks=[{"task": task, "process_docs": lambda _: docs, "generation_kwargs": generation}],
@@ -159,11 +170,7 @@ def _simple_evaluate(
         log_samples=False,
         bootstrap_iters=0,
     )
-    theirs = results["results"][task]["accuracy,none"]
-    judgments = [j for j in folder.read_judgments(task) if j.seed == seed]
-    ours = estimate(METRICS["accuracy"], protocol.tally(items, judgments))
-    if not (math.isclose(theirs, ours, abs_tol=1e-9) or (math.isnan(theirs) and math.isnan(ours))):
-        raise AssertionError(f"lmms-eval counts an accuracy of {theirs}, the records one of {ours}")
+    return float(results["results"][task]["accuracy,none"])
 
 
 def checkpoint_fingerprint(location: str, model: str | None, arguments: dict[str, Any]) -> str:

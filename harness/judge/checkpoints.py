@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +39,23 @@ def resolve(name: str, revision: str | None = None) -> ModelRef:
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise HarnessError(f"model {name!r} is no folder and no hub name.", "Name a checkpoint folder or OWNER/NAME.")
     return ModelRef(name, revision, f"hub:{name}@{revision or 'main'}")
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Turn a failure to load model `name` into one line that says how to get it.
+
+    Raises:
+        HarnessError: if a file is missing, or the hub cannot be reached and has nothing cached.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:140]
+        raise HarnessError(
+            f"model {name!r} cannot be loaded ({reason}).",
+            f"On a machine with network: `hf download {name}`; or name a local folder.",
+        ) from error
 
 
 def folder_fingerprint(folder: Path) -> str:

@@ -11,7 +11,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, LogitsProce
 
 from harness.config import JudgeSettings
 from harness.errors import HarnessError
-from harness.judge.checkpoints import resolve
+from harness.judge.checkpoints import loading, resolve
 from harness.judge.format import EMBEDDED, JudgeFormat, load_format
 from harness.protocols.reading import read_strict
 
@@ -43,22 +43,24 @@ class Decoding(NamedTuple):
 def load_processor(settings: JudgeSettings, location: str, revision: str | None) -> Any:
     """Load a judge's processor, with padding on the left and its pixel limit."""
     kwargs = {} if settings.max_pixels is None else {"max_pixels": settings.max_pixels}
-    processor = AutoProcessor.from_pretrained(
-        location, revision=revision, trust_remote_code=settings.trust_remote_code, **kwargs
-    )
+    with loading(location):
+        processor = AutoProcessor.from_pretrained(
+            location, revision=revision, trust_remote_code=settings.trust_remote_code, **kwargs
+        )
     processor.tokenizer.padding_side = "left"
     return processor
 
 
 def load_model(settings: JudgeSettings, location: str, revision: str | None, dtype: str) -> Any:
     """Load a judge's weights, from safetensors only."""
-    return AutoModelForImageTextToText.from_pretrained(
-        location,
-        revision=revision,
-        dtype=getattr(torch, dtype),
-        use_safetensors=True,
-        trust_remote_code=settings.trust_remote_code,
-    )
+    with loading(location):
+        return AutoModelForImageTextToText.from_pretrained(
+            location,
+            revision=revision,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=settings.trust_remote_code,
+        )
 
 
 class VerdictTokens(NamedTuple):

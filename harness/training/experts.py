@@ -21,19 +21,20 @@ class Expert:
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        from harness.judge.checkpoints import resolve
+        from harness.judge.checkpoints import loading, resolve
 
         name, _, revision = name.partition("@")
         ref = resolve(name, revision or None)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.tokenizer = AutoTokenizer.from_pretrained(ref.location, revision=ref.revision)
-        self.model = AutoModelForSequenceClassification.from_pretrained(
-            ref.location,
-            revision=ref.revision,
-            num_labels=1,
-            dtype=getattr(torch, settings.dtype),
-            use_safetensors=True,
-        )
+        with loading(name):
+            self.tokenizer = AutoTokenizer.from_pretrained(ref.location, revision=ref.revision)
+            self.model = AutoModelForSequenceClassification.from_pretrained(
+                ref.location,
+                revision=ref.revision,
+                num_labels=1,
+                dtype=getattr(torch, settings.dtype),
+                use_safetensors=True,
+            )
         self.model.to(self.device).eval()
         self.settings = settings
 

@@ -60,11 +60,22 @@ def conversation(role: str, text: str) -> list[dict[str, str]]:
 
 
 def with_images(pairs: Artifact, places: list[int], columns: dict[str, list[Any]]) -> Any:
-    """Return a data set of the pairs at `places` with their images and the given columns."""
+    """Return a data set with the given columns and, looked up when a row is read, its pair's image.
+
+    Args:
+        pairs: the artifact with the pairs and their images.
+        places: per row, the pair's place in the table.
+        columns: the other columns.
+    """
     import datasets
 
-    table = datasets.Dataset.from_parquet(str(pairs.path / PAIRS)).select_columns(["image"])
-    rows = table.cast_column("image", datasets.Image()).select(places)
-    for name, values in columns.items():
-        rows = rows.add_column(name, values)
-    return rows
+    table = datasets.Dataset.from_parquet(
+        str(pairs.path / PAIRS), columns=["image"], cache_dir=str(pairs.path / "arrow")
+    )
+    images = table.cast_column("image", datasets.Image())
+
+    def look_up(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return {**batch, "image": [images[place]["image"] for place in batch["image"]]}
+
+    # copying images into the rows would double a large data set on the disk for each training
+    return datasets.Dataset.from_dict({"image": places, **columns}).with_transform(look_up)

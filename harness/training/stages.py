@@ -23,7 +23,6 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from harness.errors import HarnessError
 from harness.records.run import StageRecord
 from harness.records.store import write_atomically
 
@@ -121,14 +120,7 @@ class Stages:
         part.mkdir(exist_ok=True)
         started = time.monotonic()
         extra = {} if seed is None else {"seed": seed}
-        try:
-            info = stage(part, *inputs, **extra, progress=progress)
-        except OSError as error:
-            if error.errno in (28, 122):
-                raise HarnessError(
-                    f"no space left for {part}.", "Free some, then --resume: what is done is kept."
-                ) from error
-            raise
+        info = stage(part, *inputs, **extra, progress=progress)
         report = {
             "seconds": round(time.monotonic() - started, 3),
             "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
@@ -146,9 +138,9 @@ PLAIN_MODULES = ("harness.config", "harness.errors", "harness.records", "harness
 
 
 @cache
-def code_hash(path: Path) -> str:
-    """Hash a module with every module of the harness that it imports, directly or not."""
-    files, waiting = dict[str, str](), [path]
+def code_hash(*paths: Path) -> str:
+    """Hash modules with every module of the harness that they import, directly or not."""
+    files, waiting = dict[str, str](), list(paths)
     while waiting:
         file = waiting.pop()
         if str(file) in files:
