@@ -19,7 +19,7 @@ class ExpertPlan:
     """What one expert is trained on."""
 
     seed: int
-    pairs: int = 11200
+    pairs: int = 24000
     label_noise: float = 0.05
     length_bias: float = 0.10
     """Extra chance of a wrong label where the wrong response looks better."""

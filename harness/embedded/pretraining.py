@@ -44,6 +44,8 @@ class Plan:
     choice_lr: float = 1e-3
     choice_share: float = 0.55
     practice_share: float = 0.15
+    crowded_share: float = 0.6
+    """Share of the last stage's scenes in which two things share a row."""
     letter_weight: float = 10.0
     """Loss weight of the token that names an option, one among ten or so."""
     log_every: int = 250
@@ -92,7 +94,7 @@ class Writer:
     def sequence(self, rng: random.Random, progress: float, stage: str) -> Sequence:
         """Pack turns about one scene; `progress` runs from 0 to 1 over the stage."""
         early = stage == "answers" and progress < 0.12
-        scene = next(world.scenes(rng, "base"))
+        scene = self.scene(rng, stage)
         how = rng.choices(("image", "image+caption", "text"), (0, 6, 4) if early else (65, 15, 20))[0]
         sequence, head = self.start(scene, how)
         if how == "image+caption":
@@ -104,6 +106,17 @@ class Writer:
             if len(sequence.ids) > (60 if early else 90):
                 break
         return sequence
+
+    def scene(self, rng: random.Random, stage: str) -> world.Scene:
+        """Draw a scene; while choosing is learned, most have two things in one row.
+
+        Asked for a place, the base had learned to look up the row by shape, but then the column by
+        row: right unless two things share a row.
+        """
+        source = world.scenes(rng, "base")
+        if stage == "choices" and rng.random() < self.plan.crowded_share:
+            return next(scene for scene in source if len({t.cell // 3 for t in scene}) < len(scene))
+        return next(source)
 
     def example(self, scene: world.Scene, rng: random.Random, early: bool, stage: str) -> tuple[str, str]:
         """Write one question and its answer for the stage's mixture."""
@@ -120,7 +133,7 @@ class Writer:
 
 
 VQA_WEIGHTS = {"describe": 0.12, "object": 0.16, "color": 0.2, "shape": 0.08, "count": 0.12, "where": 0.32}
-LATE_VQA_WEIGHTS = {"describe": 0.05, "object": 0.15, "color": 0.05, "shape": 0.05, "count": 0.05, "where": 0.65}
+LATE_VQA_WEIGHTS = {"describe": 0.1, "object": 0.15, "color": 0.1, "shape": 0.1, "count": 0.1, "where": 0.45}
 """Places are learned last, so they are asked most while choosing is learned."""
 CHOICE_WEIGHTS = {"describe": 0.25, "object": 0.15, "color": 0.15, "shape": 0.15, "count": 0.15, "where": 0.15}
 

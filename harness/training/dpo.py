@@ -69,13 +69,16 @@ def _train(
         common_arguments,
         fitting,
         freeze_vision,
+        last_whole_checkpoint,
         peft_config,
         train_and_save,
         updates_for,
     )
 
     processor = load_processor(judge, judge.model, None)
-    model = load_model(judge, judge.model, None, judge.dtype)
+    adapter = peft_config(judge)
+    halfway = last_whole_checkpoint(out)
+    model = load_model(judge, judge.model if adapter or not halfway else halfway, None, judge.dtype)
     if judge.freeze_vision:
         freeze_vision(model)
     format_ = checkpoint_format(judge.model)
@@ -92,8 +95,6 @@ def _train(
     )
     rows, too_long = fitting(processor, rows, settings.max_tokens, ("chosen", "rejected"))
     steps = updates_for(len(rows), settings)
-    adapter = peft_config(judge)
-    resumed = (out / "checkpoints").is_dir()
     losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, settings.sft_weight]}
     trainer = DPOTrainer(
         model=model,
@@ -113,7 +114,7 @@ def _train(
     trainer.data_collator = CheckedCollator(trainer.data_collator, processor.image_token_id, tokens)
     log = train_and_save(trainer, out, processor, format_)
     first = {key: log[0][f"rewards/{key}"] for key in ("chosen", "rejected")}
-    if log[0]["step"] == 1 and not resumed and max(map(abs, first.values())) > 1e-3:
+    if halfway is None and max(map(abs, first.values())) > 1e-3:
         raise AssertionError(f"DPO began with a reference that is not its policy: implied rewards {first}")
     curve = [{key: entry[key] for key in ("step", "loss", "rewards/margins", "rewards/accuracies")} for entry in log]
     (out / "log.json").write_text(json.dumps(curve))

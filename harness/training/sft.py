@@ -46,6 +46,7 @@ def sft(
         common_arguments,
         fitting,
         freeze_vision,
+        last_whole_checkpoint,
         peft_config,
         train_and_save,
         updates_for,
@@ -54,7 +55,9 @@ def sft(
     judge = judge_settings(judge, start)
     ref = resolve(judge.model, judge.revision)
     processor = load_processor(judge, ref.location, ref.revision)
-    model = load_model(judge, ref.location, ref.revision, judge.dtype)
+    adapter = peft_config(judge)
+    halfway = None if adapter else last_whole_checkpoint(out)
+    model = load_model(judge, halfway or ref.location, None if halfway else ref.revision, judge.dtype)
     if judge.freeze_vision:
         freeze_vision(model)
     format_ = checkpoint_format(ref.location)
@@ -77,7 +80,7 @@ def sft(
         args=SFTConfig(**common_arguments(out, settings, steps, seed)),
         train_dataset=rows,
         processing_class=processor,
-        peft_config=peft_config(judge),
+        peft_config=adapter,
         callbacks=[ReportProgress(progress)],
         verdicts=verdicts,
         verdict_weight=settings.verdict_weight,

@@ -1,13 +1,14 @@
 """What supervised and preference training share: arguments, checks of every batch, saving."""
 
+import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTTrainer
 
 from harness.config import DpoSettings, JudgeSettings, SftSettings
@@ -153,10 +154,7 @@ def freeze_vision(model: Any) -> None:
 
 def train_and_save(trainer: Any, out: Path, processor: Any, format_: JudgeFormat) -> list[dict[str, Any]]:
     """Train, going on from the last checkpoint if a crash left one; save; return the log."""
-    import shutil
-
-    last = get_last_checkpoint(str(out / "checkpoints")) if (out / "checkpoints").is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(out))
     model = trainer.model
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
@@ -166,6 +164,27 @@ def train_and_save(trainer: Any, out: Path, processor: Any, format_: JudgeFormat
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     log = [entry for entry in trainer.state.log_history if "loss" in entry]
     return log
+
+
+def last_whole_checkpoint(out: Path) -> str | None:
+    """Find the newest checkpoint that was wholly written; remove what a crash left unfinished.
+
+    The trainer writes its state last, so a checkpoint without a readable one is not whole; going on
+    from it would quietly begin with a fresh optimiser.
+
+    A caller that trains the whole model must load it from here: where a class renames its weights
+    on saving, as LLaVA's does, the trainer's own resuming (transformers 5.23) finds none of them,
+    says so in a warning, and goes on from the first weights.
+    """
+    steps = {int(path.name.split("-")[1]): path for path in (out / "checkpoints").glob("checkpoint-*")}
+    for _, path in sorted(steps.items(), reverse=True):
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            shutil.rmtree(path)
+            continue
+        return str(path)
+    return None
 
 
 def fitting(processor: Any, rows: Any, max_tokens: int | None, answers: tuple[str, ...]) -> tuple[Any, int]:

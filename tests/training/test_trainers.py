@@ -1,0 +1,87 @@
+"""What is asserted of every training row, on the real collators and the embedded judge."""
+
+import io
+
+import pytest
+import torch
+from PIL import Image
+from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
+from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+from harness.config import DpoSettings, JudgeSettings, SftSettings, WorldSettings
+from harness.embedded.data import preference_rows
+from harness.errors import HarnessError
+from harness.judge.checkpoints import resolve
+from harness.judge.format import EMBEDDED, PLAIN, JudgeFormat
+from harness.judge.model import VerdictTokens, load_processor, verdict_tokens
+from harness.training.rows import conversation
+from harness.training.trainers import CheckedCollator, common_arguments, updates_for, verdict_weights
+
+
+@pytest.fixture(scope="module")
+def processor():
+    return load_processor(JudgeSettings(), resolve("embedded:judge").location, None)
+
+
+def rows(count: int, *answers: str):
+    for pair in preference_rows(WorldSettings(pairs=count)):
+        asked = EMBEDDED.ask(pair["question"], pair["chosen"], pair["rejected"])
+        row = {"image": Image.open(io.BytesIO(pair["image"])), "prompt": conversation("user", asked)}
+        judged = {name: EMBEDDED.judgment(pair["rationale"], i) for i, name in enumerate(answers)}
+        yield row | {name: conversation("assistant", text) for name, text in judged.items()}
+
+
+def collators(processor, max_length: int | None):
+    tokens = verdict_tokens(processor.tokenizer, EMBEDDED)
+    sft = DataCollatorForVisionLanguageModeling(processor, max_length=max_length, completion_only_loss=True)
+    dpo = DataCollatorForVisionPreference(processor, max_length=max_length)
+    return [
+        (CheckedCollator(inner, processor.image_token_id, tokens), names)
+        for inner, names in ((sft, ("completion",)), (dpo, ("chosen", "rejected")))
+    ]
+
+
+def test_whole_rows_pass_with_every_image_token_and_the_verdict_trained(processor) -> None:
+    for collate, names in collators(processor, None):
+        batch = collate(list(rows(4, *names)))
+        images = (batch["input_ids"] == processor.image_token_id).sum(1)
+        assert images.tolist() == [9] * 4 * len(names)
+
+
+def test_rows_that_lost_their_answer_are_refused_where_trl_says_nothing(processor) -> None:
+    for collate, names in collators(processor, 24):
+        collate.collate(list(rows(4, *names)))  # TRL itself cuts the answer off without an error
+        with pytest.raises(AssertionError, match="lost its"):
+            collate(list(rows(4, *names)))
+
+
+def test_only_the_last_verdict_token_weighs_more() -> None:
+    tokens = VerdictTokens(1, 2)
+    labels = torch.tensor([[-100, 7, 1, 8, 2, 9], [-100, -100, 7, 7, 1, -100]])
+    expected = torch.tensor([[0, 1, 1, 1, 8, 1], [0, 0, 1, 1, 8, 0.0]])
+    assert torch.equal(verdict_weights(labels, tokens, 8.0), expected)
+
+
+def test_verdicts_differ_in_one_token_or_are_refused(processor) -> None:
+    tokens = verdict_tokens(processor.tokenizer, EMBEDDED)
+    assert processor.tokenizer.convert_ids_to_tokens(list(tokens)) == ["1", "2"]
+    assert verdict_tokens(processor.tokenizer, PLAIN)
+    with pytest.raises(HarnessError, match="does not differ in one token"):
+        verdict_tokens(processor.tokenizer, JudgeFormat("{question}", "always the same"))
+
+
+def test_updates_follow_rows_and_epochs() -> None:
+    assert updates_for(4800, SftSettings(epochs=1.5, batch_size=32)) == 225
+    assert updates_for(1, DpoSettings()) == 1
+
+
+def test_nothing_is_cut_and_batches_must_divide(tmp_path) -> None:
+    assert common_arguments(tmp_path, SftSettings(), 10, 0)["max_length"] is None
+    with pytest.raises(HarnessError, match="no multiple"):
+        common_arguments(tmp_path, SftSettings(batch_size=10, micro_batch_size=4), 10, 0)
+
+
+def test_a_response_with_braces_is_shown_as_it_is() -> None:
+    assert EMBEDDED.ask("{first}?", "{second}", "{x}") == "{first}? answer 1: {second} answer 2: {x} which is better?"
+    judgment = PLAIN.judgment("The circle is red.", 1)
+    assert PLAIN.rationale(judgment) == "The circle is red."
