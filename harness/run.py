@@ -1,7 +1,6 @@
 """Runs: resolve the configuration, train through the stages, ask the tasks, keep the record."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,13 @@ from harness import provenance
 from harness.config import SECTIONS, RunConfig, assign, differing_keys, parse_assignment, validated
 from harness.console import RunConsole
 from harness.data.tables import fingerprint
-from harness.errors import HarnessError, unknown
+from harness.errors import HarnessError
 from harness.judge.checkpoints import resolve
 from harness.protocols import find_protocol
 from harness.records import Run, RunFolder
 from harness.records.run import StageRecord
 from harness.registry import Recipe, describe_task, find_tasks, load_profile, results_root
-from harness.training.stages import Stages, Watch, code_hash
+from harness.training.stages import Clock, Stages, Watch, code_hash
 
 
 def resolve_config(
@@ -161,86 +160,25 @@ def execute(
 def _work(
     run: Run, config: RunConfig, recipe: Recipe | None, folder: RunFolder, roots: Sequence[Path], watch: Recorder
 ) -> None:
-    import resource
-    import time
-
-    from harness.data.benchmark import read_items
+    """Train and ask, seed by seed."""
+    from harness.evaluate import judged as judges
     from harness.evaluate import tasks
-    from harness.training.sources import judge_settings
 
     stages = Stages(results_root() / "cache", watch)
-    protocol = find_protocol(config.protocol)
     yaml_paths = find_tasks(roots)
-    prepared = {}
-    for task in config.tasks:
-        benchmark = tasks.open_benchmark(stages, config, task, yaml_paths[task])
-        items = tasks.limited(read_items(benchmark.path / tasks.TABLE), config.limit)
-        folder.write_items(task, items)
-        record = tasks.task_record(task, protocol, benchmark, items, config)
-        if task not in {t.task for t in run.tasks}:
-            run.tasks.append(record)
-        prepared[task] = (benchmark, items)
+    prepared = [tasks.prepare(stages, config, name, yaml_paths[name]) for name in config.tasks]
+    for task in prepared:
+        folder.write_items(task.name, task.items)
+    known = {record.task: record for record in run.tasks}
+    run.tasks = [known.get(task.name) or task.record(config) for task in prepared]
     for seed in config.seeds:
-        if recipe is not None and config.judge is not None:
-            judge = judge_settings(config.judge, recipe.train(stages, config, seed))
-            location, model = judge.model, None
-        else:
-            location, model, judge = str(config.model), config.model, None
-        resolved = location
-        if judge is not None:
-            resolved = resolve(judge.model, judge.revision).location
-        run.checkpoints[str(seed)] = tasks.checkpoint_fingerprint(resolved, model, config.model_args)
-        for task in config.tasks:
-            benchmark, items = prepared[task]
-            next(t for t in run.tasks if t.task == task).prompts[str(seed)] = tasks.prompt_hash(
-                resolved, yaml_paths[task]
-            )
+        judged = judges.trained(config, recipe.train(stages, config, seed)) if recipe else judges.given(config)
+        run.checkpoints[str(seed)] = judged.fingerprint
+        for task, record in zip(prepared, run.tasks, strict=True):
+            record.prompts[str(seed)] = task.prompt_hash(judged)
             folder.write_run(run)
-            started = time.monotonic()
-            progress = watch.begin(f"judge {task}", seed)
-            info = tasks.ask(
-                folder,
-                task,
-                yaml_paths[task],
-                benchmark,
-                items,
-                protocol,
-                config,
-                seed,
-                partial(_open_model, config, judge),
-                progress,
-            )
-            watch.end(
-                StageRecord(
-                    stage=f"judge {task}",
-                    seed=seed,
-                    key=f"{run.checkpoints[str(seed)]}-{task}-{seed}",
-                    cached=False,
-                    seconds=round(time.monotonic() - started, 3),
-                    peak_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-                    info=info,
-                )
-            )
-
-
-def _open_model(config: RunConfig, judge: Any) -> Any:
-    """Load what is judged: a checkpoint of ours, or any lmms-eval model by name."""
-    if judge is None:
-        from lmms_eval.models import get_model, list_available_models
-
-        name = str(config.model)
-        if name not in (known := list_available_models(include_aliases=True)):
-            raise unknown("lmms-eval model", name, known)
-        arguments = ",".join(f"{key}={value}" for key, value in config.model_args.items())
-        return get_model(name).create_from_arg_string(arguments, {"batch_size": config.judging.batch_size})
-    from harness.evaluate.judge_model import HarnessJudge
-
-    return HarnessJudge(
-        pretrained=judge.model,
-        revision=judge.revision,
-        dtype=config.judging.dtype,
-        batch_size=config.judging.batch_size,
-        max_new_tokens=config.judging.max_new_tokens,
-        max_pixels=judge.max_pixels,
-        trust_remote_code=judge.trust_remote_code,
-    )
+            name = f"judge {task.name}"
+            clock = Clock()
+            info = tasks.ask(folder, task, judged, config, seed, watch.begin(name, seed))
+            key = f"{judged.fingerprint}-{task.name}-{seed}"
+            watch.end(StageRecord(stage=name, seed=seed, key=key, cached=False, info=info, **clock.read()))

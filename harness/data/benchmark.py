@@ -91,17 +91,18 @@ def write_benchmark(
 
 def read_items(path: Path) -> list[Item]:
     """Read the items of a canonical table, without their images."""
-    rows = read_columns(path, [name for name in COLUMNS if name != "image"])
-    return [
-        Item(
-            item_id=row["item_id"],
-            source_id=row["id"],
-            question=row["query"],
-            responses=tuple(row["response"]),
-            label=row["label"],
-            slice=row["slice"],
-            cluster_id=row["image_hash"],
-            image_hash=row["image_hash"],
-        )
-        for row in rows
-    ]
+    return [item_of(row) for row in read_columns(path, [name for name in COLUMNS if name != "image"])]
+
+
+def item_of(row: Row) -> Item:
+    """Make an item of a canonical row."""
+    return Item(
+        item_id=row["item_id"],
+        source_id=row["id"],
+        question=row["query"],
+        responses=tuple(row["response"]),
+        label=row["label"],
+        slice=row["slice"],
+        cluster_id=row["image_hash"],
+        image_hash=row["image_hash"],
+    )

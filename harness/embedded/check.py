@@ -71,7 +71,7 @@ def expert_accuracy(name: str, count: int) -> float:
     return float((scores[:, 0] > scores[:, 1]).mean())
 
 
-def check(count: int = 300) -> dict[str, Any]:
+def check(count: int = 1000) -> dict[str, Any]:
     """Measure judge and experts."""
     judge = Judge(JudgeSettings())
     found: dict[str, Any] = {kind: answers_right(judge, kind, count) for kind in world.KINDS}

@@ -37,14 +37,14 @@ class Plan:
     seed: int = 0
     vision_steps: int = 1400
     answer_steps: int = 6500
-    choice_steps: int = 3000
+    choice_steps: int = 4500
     batch: int = 16
     """Sequences per worker."""
     answer_lr: float = 1.5e-3
     choice_lr: float = 1e-3
-    choice_share: float = 0.55
+    choice_share: float = 0.5
     practice_share: float = 0.15
-    crowded_share: float = 0.6
+    crowded_share: float = 0.8
     """Share of the last stage's scenes in which two things share a row."""
     letter_weight: float = 10.0
     """Loss weight of the token that names an option, one among ten or so."""
@@ -133,7 +133,7 @@ class Writer:
 
 
 VQA_WEIGHTS = {"describe": 0.12, "object": 0.16, "color": 0.2, "shape": 0.08, "count": 0.12, "where": 0.32}
-LATE_VQA_WEIGHTS = {"describe": 0.1, "object": 0.15, "color": 0.1, "shape": 0.1, "count": 0.1, "where": 0.45}
+LATE_VQA_WEIGHTS = {"describe": 0.06, "object": 0.14, "color": 0.05, "shape": 0.05, "count": 0.05, "where": 0.65}
 """Places are learned last, so they are asked most while choosing is learned."""
 CHOICE_WEIGHTS = {"describe": 0.25, "object": 0.15, "color": 0.15, "shape": 0.15, "count": 0.15, "where": 0.15}
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.data.benchmark import read_items, write_benchmark
+from harness.data.benchmark import item_of, read_items, write_benchmark
 from harness.data.tables import Row, hub_rows, read_rows
 from harness.errors import HarnessError
 from harness.metrics import METRICS, estimate
@@ -129,7 +129,7 @@ def pairwise_hooks(
     def aggregation(name: str) -> Callable[[list[Any]], float]:
         def aggregate(results: list[Any]) -> float:
             protocol = find_protocol(results[0]["protocol"])
-            items = {r["item_id"]: _item(r) for r in results}
+            items = {r["item_id"]: item_of(r) for r in results}
             judgments = [_judgment(r, protocol) for r in results]
             return estimate(METRICS[name], protocol.tally(list(items.values()), judgments))
 
@@ -137,19 +137,6 @@ def pairwise_hooks(
 
     return PairwiseHooks(
         docs, doc_to_visual, doc_to_text, doc_to_target, process_results, {name: aggregation(name) for name in METRICS}
-    )
-
-
-def _item(row: Row) -> Item:
-    return Item(
-        item_id=row["item_id"],
-        source_id=row["id"],
-        question=row["query"],
-        responses=tuple(row["response"]),
-        label=row["label"],
-        slice=row["slice"],
-        cluster_id=row["image_hash"],
-        image_hash=row["image_hash"],
     )
 
 

@@ -2,9 +2,8 @@
 
 import hashlib
 import importlib.util
-import json
 import tempfile
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from harness.config import RunConfig, WorldSettings
-from harness.data.benchmark import write_benchmark
+from harness.data.benchmark import read_items, write_benchmark
 from harness.errors import HarnessError, RunIncompleteError
+from harness.evaluate.judged import Judged
 from harness.evaluate.pairwise_task import prepare_benchmark, presentation_docs
-from harness.judge.checkpoints import folder_fingerprint
-from harness.judge.format import load_format
 from harness.metrics import METRICS, estimate
-from harness.protocols import PairProtocol
+from harness.protocols import PairProtocol, find_protocol
 from harness.records import Item, Judgment, RunFolder
 from harness.records.run import TaskRecord
 from harness.training.stages import Artifact, Progress, Stages
@@ -75,41 +73,49 @@ def limited(items: list[Item], limit: int | None) -> list[Item]:
     return [item for item in items if item.item_id in kept]
 
 
-def prompt_hash(checkpoint: str, yaml_path: Path) -> str:
-    """Hash the words that a judge is asked in: its checkpoint's format, or the benchmark's prompt."""
-    folder = Path(checkpoint)
-    format_ = load_format(folder) if folder.is_dir() else None
-    words = format_.prompt if format_ else load_hooks(yaml_path).prompt("{question}", "{first}", "{second}")
-    return hashlib.sha256(words.encode()).hexdigest()[:12]
+@dataclass(frozen=True)
+class PreparedTask:
+    """A task with its data and the items that will be asked."""
+
+    name: str
+    yaml_path: Path
+    benchmark: Artifact
+    items: list[Item]
+    protocol: PairProtocol
+
+    def record(self, config: RunConfig) -> TaskRecord:
+        """Describe what is asked, for the run's record."""
+        return TaskRecord(
+            task=self.name,
+            protocol=self.protocol.spec,
+            protocol_version=self.protocol.version,
+            data=self.benchmark.info["source"],
+            data_fingerprint=self.benchmark.info["fingerprint"],
+            data_items=self.benchmark.info["items"],
+            items=len(self.items),
+            synthetic=config.data == "embedded",
+        )
+
+    def prompt_hash(self, judged: Judged) -> str:
+        """Hash the words that a judge is asked in: its own, or the benchmark's."""
+        words = judged.own_prompt or load_hooks(self.yaml_path).prompt("{question}", "{first}", "{second}")
+        return hashlib.sha256(words.encode()).hexdigest()[:12]
+
+    def owed(self, config: RunConfig, seed: int) -> set[tuple[int, str, bool, int]]:
+        """List the keys of every judgment that one seed's judge has to give."""
+        shown = self.protocol.presentations(self.items, config.judging.order_seed)
+        return {(seed, p.item_id, p.swapped, p.repeat) for p in shown}
 
 
-def task_record(
-    task: str, protocol: PairProtocol, benchmark: Artifact, items: list[Item], config: RunConfig
-) -> TaskRecord:
-    """Describe what a task asked."""
-    return TaskRecord(
-        task=task,
-        protocol=protocol.spec,
-        protocol_version=protocol.version,
-        data=benchmark.info["source"],
-        data_fingerprint=benchmark.info["fingerprint"],
-        data_items=benchmark.info["items"],
-        items=len(items),
-        synthetic=config.data == "embedded",
-    )
+def prepare(run: Stages, config: RunConfig, task: str, yaml_path: Path) -> PreparedTask:
+    """Open a task's data and draw the items that will be asked."""
+    benchmark = open_benchmark(run, config, task, yaml_path)
+    items = limited(read_items(benchmark.path / TABLE), config.limit)
+    return PreparedTask(task, yaml_path, benchmark, items, find_protocol(config.protocol))
 
 
 def ask(
-    folder: RunFolder,
-    task: str,
-    yaml_path: Path,
-    benchmark: Artifact,
-    items: list[Item],
-    protocol: PairProtocol,
-    config: RunConfig,
-    seed: int,
-    open_model: Callable[[], Any],
-    progress: Progress,
+    folder: RunFolder, task: PreparedTask, judged: Judged, config: RunConfig, seed: int, progress: Progress
 ) -> dict[str, Any]:
     """Ask one judge what is owed of a task, through lmms-eval, and check lmms-eval's own figure.
 
@@ -117,65 +123,50 @@ def ask(
         RunIncompleteError: if lmms-eval stopped before every presentation was answered.
         AssertionError: if lmms-eval's accuracy is not the one computed from the records.
     """
-    folder.mend_judgments(task)
-    done = folder.read_judgments(task)
-    owed = {(seed, p.item_id, p.swapped, p.repeat) for p in protocol.presentations(items, config.judging.order_seed)}
-    missing = owed - {judgment.key for judgment in done}
-    if missing:
-        with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-            docs = presentation_docs(benchmark.path / TABLE, protocol, items, config.judging.order_seed, Path(scratch))
-            recorder = _recorder(folder, task, protocol, config, seed, open_model, progress, done)
-            theirs = _simple_evaluate(recorder, task, yaml_path, docs, protocol, config)
-        judgments = [j for j in folder.read_judgments(task) if j.seed == seed]
-        ours = estimate(METRICS["accuracy"], protocol.tally(items, judgments))
-        if not np.isclose(theirs, ours, rtol=0, atol=1e-9, equal_nan=True):
-            raise AssertionError(f"lmms-eval counts an accuracy of {theirs}, the records one of {ours}")
-    answered = [judgment for judgment in folder.read_judgments(task) if judgment.seed == seed]
+    folder.mend_judgments(task.name)
+    done = folder.read_judgments(task.name)
+    owed = task.owed(config, seed)
+    counted = None
+    if owed - {judgment.key for judgment in done}:
+        counted = _simple_evaluate(folder, task, judged, config, seed, progress, done)
+    answered = [judgment for judgment in folder.read_judgments(task.name) if judgment.seed == seed]
     if len(answered) != len(owed):
         raise RunIncompleteError(f"{len(owed) - len(answered)} answers are owed.", "Go on with --resume.")
-    tally = protocol.tally(items, answered)
+    accuracy = estimate(METRICS["accuracy"], task.protocol.tally(task.items, answered))
+    if counted is not None and not np.isclose(counted, accuracy, rtol=0, atol=1e-9, equal_nan=True):
+        raise AssertionError(f"lmms-eval counts an accuracy of {counted}, the records one of {accuracy}")
     unparsed = sum(judgment.reading == "unparsed" for judgment in answered)
-    return {"answers": len(owed), "unparsed": unparsed, "accuracy": round(estimate(METRICS["accuracy"], tally), 4)}
-
-
-def _recorder(
-    folder: RunFolder,
-    task: str,
-    protocol: PairProtocol,
-    config: RunConfig,
-    seed: int,
-    open_model: Callable[[], Any],
-    progress: Progress,
-    done: list[Judgment],
-) -> Any:
-    from harness.evaluate.recording import RecordingModel
-
-    return RecordingModel(open_model(), folder, task, protocol, seed, config.judging.chunk_size, progress, done)
+    return {"answers": len(owed), "unparsed": unparsed, "accuracy": round(accuracy, 4)}
 
 
 def _simple_evaluate(
-    recorder: Any, task: str, yaml_path: Path, docs: Any, protocol: PairProtocol, config: RunConfig
+    folder: RunFolder,
+    task: PreparedTask,
+    judged: Judged,
+    config: RunConfig,
+    seed: int,
+    progress: Progress,
+    done: list[Judgment],
 ) -> float:
-    """Let lmms-eval ask every document; return the accuracy that it counts."""
+    """Let lmms-eval ask every presentation; return the accuracy that it counts."""
     from lmms_eval.evaluator import simple_evaluate
     from lmms_eval.tasks import TaskManager
 
+    from harness.evaluate.recording import RecordingModel
+
+    chunk = config.judging.chunk_size
+    recorder = RecordingModel(judged.load(), folder, task.name, task.protocol, seed, chunk, progress, done)
     generation = {"max_new_tokens": config.judging.max_new_tokens, "do_sample": False, "temperature": 0, "until": []}
-    generation |= {key: value for key, value in protocol.generation.items() if key != "max_new_tokens"}
-    results = simple_evaluate(
-        model=recorder,
-        tasks=[{"task": task, "process_docs": lambda _: docs, "generation_kwargs": generation}],
-        task_manager=TaskManager(include_path=str(yaml_path.parent), include_defaults=False),
-        batch_size=config.judging.batch_size,
-        log_samples=False,
-        bootstrap_iters=0,
-    )
-    return float(results["results"][task]["accuracy,none"])
-
-
-def checkpoint_fingerprint(location: str, model: str | None, arguments: dict[str, Any]) -> str:
-    """Fingerprint what was judged: a checkpoint's weights, or a model's name and arguments."""
-    if model is None and Path(location).is_dir():
-        return folder_fingerprint(Path(location))
-    named = json.dumps([model or location, {k: str(v) for k, v in sorted(arguments.items())}])
-    return "named:" + hashlib.sha256(named.encode()).hexdigest()[:16]
+    generation |= {key: value for key, value in task.protocol.generation.items() if key != "max_new_tokens"}
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+        table = task.benchmark.path / TABLE
+        docs = presentation_docs(table, task.protocol, task.items, config.judging.order_seed, Path(scratch))
+        results = simple_evaluate(
+            model=recorder,
+            tasks=[{"task": task.name, "process_docs": lambda _: docs, "generation_kwargs": generation}],
+            task_manager=TaskManager(include_path=str(task.yaml_path.parent), include_defaults=False),
+            batch_size=config.judging.batch_size,
+            log_samples=False,
+            bootstrap_iters=0,
+        )
+    return float(results["results"][task.name]["accuracy,none"])

@@ -70,6 +70,18 @@ class Watch(Protocol):
         """Take note of a finished or cached stage."""
 
 
+class Clock:
+    """Measures a stage from here on."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+
+    def read(self) -> dict[str, float]:
+        """Return wall seconds since the start and the process's peak memory so far, in MiB."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {"seconds": round(time.monotonic() - self.started, 3), "peak_mb": round(peak, 1)}
+
+
 class Stages:
     """Runs stages through the cache. A recipe calls it once per line."""
 
@@ -118,15 +130,10 @@ class Stages:
         # a stage may leave checkpoints here and go on from them after a crash
         part = path.with_name(path.name + ".part")
         part.mkdir(exist_ok=True)
-        started = time.monotonic()
+        clock = Clock()
         extra = {} if seed is None else {"seed": seed}
         info = stage(part, *inputs, **extra, progress=progress)
-        report = {
-            "seconds": round(time.monotonic() - started, 3),
-            "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-            "info": info,
-        }
-        write_atomically(part / "info.json", json.dumps(report, indent=1))
+        write_atomically(part / "info.json", json.dumps({**clock.read(), "info": info}, indent=1))
         if path.exists():
             shutil.rmtree(path)
         part.rename(path)

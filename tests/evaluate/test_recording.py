@@ -18,6 +18,7 @@ from lmms_eval.api.model import lmms  # noqa: E402
 
 from harness.config import RunConfig  # noqa: E402
 from harness.evaluate import tasks  # noqa: E402
+from harness.evaluate.judged import Judged  # noqa: E402
 from harness.training.stages import Artifact, Silent  # noqa: E402
 
 YAML = ROOT / "tasks/vlrewardbench/vlrewardbench.yaml"
@@ -63,11 +64,9 @@ def benchmark(tmp_path_factory) -> Artifact:
 def ask(folder: RunFolder, benchmark: Artifact, model: LongerIsBetter, protocol: str = "both-orders"):
     items = read_items(benchmark.path / tasks.TABLE)
     config = RunConfig(recipe="toy", tasks=["vlrewardbench"], judging={"chunk_size": 8})
-    found = find_protocol(protocol)
-    info = tasks.ask(
-        folder, "vlrewardbench", YAML, benchmark, items, found, config, 0, lambda: model, Silent()
-    )  # fmt: skip
-    return info, found.tally(items, folder.read_judgments("vlrewardbench"))
+    task = tasks.PreparedTask("vlrewardbench", YAML, benchmark, items, find_protocol(protocol))
+    info = tasks.ask(folder, task, Judged("toy", None, lambda: model), config, 0, Silent())
+    return info, task.protocol.tally(items, folder.read_judgments("vlrewardbench"))
 
 
 def test_a_rule_is_scored_as_the_rule_deserves(tmp_path: Path, benchmark: Artifact) -> None:

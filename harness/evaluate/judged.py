@@ -1,0 +1,67 @@
+"""What a run judges for one seed: a checkpoint of ours, or any lmms-eval model by name."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.config import JudgeSettings, JudgingSettings, RunConfig
+from harness.errors import unknown
+from harness.judge.checkpoints import resolve
+from harness.judge.format import load_format
+from harness.training.sources import judge_settings
+from harness.training.stages import Artifact
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model to be judged, not yet loaded."""
+
+    fingerprint: str
+    """Changes with its weights, or with its name and arguments."""
+    own_prompt: str | None
+    """The words of its format; None for a model that is asked with the benchmark's prompt."""
+    load: Callable[[], Any]
+    """Loads it as an lmms-eval model."""
+
+
+def trained(config: RunConfig, checkpoint: Artifact) -> Judged:
+    """Judge the checkpoint that a recipe made."""
+    assert config.judge is not None, "a recipe has judge settings"
+    settings = judge_settings(config.judge, checkpoint)
+    ref = resolve(settings.model, settings.revision)
+    folder = Path(ref.location)
+    format_ = load_format(folder) if folder.is_dir() else None
+    return Judged(ref.fingerprint, format_.prompt if format_ else None, lambda: _load_ours(settings, config.judging))
+
+
+def _load_ours(settings: JudgeSettings, judging: JudgingSettings) -> Any:
+    from harness.evaluate.judge_model import HarnessJudge
+
+    return HarnessJudge(
+        pretrained=settings.model,
+        revision=settings.revision,
+        dtype=judging.dtype,
+        batch_size=judging.batch_size,
+        max_new_tokens=judging.max_new_tokens,
+        max_pixels=settings.max_pixels,
+        trust_remote_code=settings.trust_remote_code,
+    )
+
+
+def given(config: RunConfig) -> Judged:
+    """Judge an lmms-eval model as it is."""
+    named = json.dumps([config.model, {key: str(value) for key, value in sorted(config.model_args.items())}])
+    fingerprint = "named:" + hashlib.sha256(named.encode()).hexdigest()[:16]
+    return Judged(fingerprint, None, lambda: _load_named(str(config.model), config))
+
+
+def _load_named(name: str, config: RunConfig) -> Any:
+    from lmms_eval.models import get_model, list_available_models
+
+    if name not in (known := list_available_models(include_aliases=True)):
+        raise unknown("lmms-eval model", name, known)
+    arguments = ",".join(f"{key}={value}" for key, value in config.model_args.items())
+    return get_model(name).create_from_arg_string(arguments, {"batch_size": config.judging.batch_size})
