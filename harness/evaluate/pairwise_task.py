@@ -10,10 +10,11 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.config import WorldSettings
 from harness.data.benchmark import item_of, read_items, write_benchmark
 from harness.data.tables import Row, hub_rows, read_rows
 from harness.errors import HarnessError
@@ -34,26 +35,15 @@ class PairwiseHooks(NamedTuple):
     """Metric name to lmms-eval aggregation."""
 
 
-def prepare_benchmark(data: str, task: str, hub: str, slice_of: Callable[[Row], str], out: Path) -> dict[str, Any]:
-    """Write the canonical table of a benchmark; return its counts and fingerprint.
-
-    Args:
-        data: `embedded`, a file, or `hub:NAME@REVISION` (`hub` alone is the task's own).
-        task: the task's name, kept in every item id.
-        hub: the task's own data set on the hub, `NAME@REVISION`.
-        slice_of: the slice of a row that has no category.
-        out: the parquet file to write.
-    """
+def _rows_of(data: str, hub: str) -> tuple[Iterator[Row], str, Path]:
+    """Open what HARNESS_DATA names: rows, their name in messages, and where relative paths start."""
     if data == "embedded":
-        from harness.config import WorldSettings
         from harness.embedded.data import benchmark_rows
 
-        return write_benchmark(out, benchmark_rows(WorldSettings()), "embedded", Path(), task, slice_of)
-    if data == "hub" or data.startswith("hub:"):
-        spec = hub if data == "hub" else data.removeprefix("hub:")
-        return write_benchmark(out, hub_rows(spec, "test"), spec, Path(), task, slice_of)
-    path = Path(data)
-    return write_benchmark(out, read_rows(path), path.name, path.parent, task, slice_of)
+        return benchmark_rows(WorldSettings()), "embedded", Path()
+    if data == "hub":
+        return hub_rows(hub, "test"), hub, Path()
+    return read_rows(Path(data)), data, Path(data).parent
 
 
 def presentation_docs(
@@ -110,7 +100,8 @@ def pairwise_hooks(
         scratch = Path(tempfile.mkdtemp(prefix="harness-"))
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
         table = scratch / "benchmark.parquet"
-        prepare_benchmark(data, task, hub, slice_of, table)
+        rows, source, folder = _rows_of(data, hub)
+        write_benchmark(table, rows, source, folder, task, slice_of)
         return presentation_docs(table, protocol, read_items(table), 0, scratch)
 
     def doc_to_visual(doc: Row) -> list[Any]:

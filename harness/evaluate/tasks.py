@@ -12,9 +12,10 @@ import numpy as np
 
 from harness.config import RunConfig, WorldSettings
 from harness.data.benchmark import read_items, write_benchmark
+from harness.data.tables import hub_rows, read_rows
 from harness.errors import HarnessError, RunIncompleteError
 from harness.evaluate.judged import Judged
-from harness.evaluate.pairwise_task import prepare_benchmark, presentation_docs
+from harness.evaluate.pairwise_task import presentation_docs
 from harness.metrics import METRICS, estimate
 from harness.protocols import PairProtocol, find_protocol
 from harness.records import Item, Judgment, RunFolder
@@ -24,10 +25,9 @@ from harness.training.stages import Artifact, Progress, Stages
 TABLE = "benchmark.parquet"
 
 
-def load_hooks(yaml_path: Path) -> ModuleType:
-    """Load the `hooks.py` beside a task's YAML."""
-    path = yaml_path.parent / "hooks.py"
-    spec = importlib.util.spec_from_file_location(f"harness_task_{yaml_path.stem}", path)
+def load_hooks(path: Path) -> ModuleType:
+    """Load a task's `hooks.py`."""
+    spec = importlib.util.spec_from_file_location(f"harness_task_{path.parent.name}", path)
     if spec is None or spec.loader is None or not path.exists():
         raise HarnessError(f"{path} is missing.", "A task has a YAML file and hooks.py; copy tasks/vlrewardbench.")
     module = importlib.util.module_from_spec(spec)
@@ -35,29 +35,35 @@ def load_hooks(yaml_path: Path) -> ModuleType:
     return module
 
 
-def embedded_benchmark(out: Path, task: str, hooks: str, world: WorldSettings, *, progress: Progress) -> dict[str, Any]:
+def embedded_benchmark(
+    out: Path, task: str, hooks: Path, world: WorldSettings, *, progress: Progress
+) -> dict[str, Any]:
     """Draw the embedded benchmark in the task's fields."""
     from harness.embedded.data import benchmark_rows
 
-    slice_of = load_hooks(Path(hooks)).slice_of
-    return write_benchmark(out / TABLE, benchmark_rows(world), "embedded", Path(), task, slice_of)
+    return write_benchmark(out / TABLE, benchmark_rows(world), "embedded", Path(), task, load_hooks(hooks).slice_of)
 
 
-def given_benchmark(
-    out: Path, task: str, hooks: str, data: str, fingerprint: str | None, *, progress: Progress
-) -> dict[str, Any]:
-    """Read the benchmark from a file (whose content has `fingerprint`) or from the hub."""
-    module = load_hooks(Path(hooks))
-    return prepare_benchmark(data, task, module.HUB, module.slice_of, out / TABLE)
+def file_benchmark(out: Path, task: str, hooks: Path, path: Path, *, progress: Progress) -> dict[str, Any]:
+    """Read the benchmark from a parquet or JSONL file in the task's fields."""
+    return write_benchmark(out / TABLE, read_rows(path), path.name, path.parent, task, load_hooks(hooks).slice_of)
 
 
-def open_benchmark(run: Stages, config: RunConfig, task: str, yaml_path: Path) -> Artifact:
+def hub_benchmark(out: Path, task: str, hooks: Path, spec: str, *, progress: Progress) -> dict[str, Any]:
+    """Read the benchmark from the hub, `NAME[@REVISION]`."""
+    return write_benchmark(out / TABLE, hub_rows(spec, "test"), spec, Path(), task, load_hooks(hooks).slice_of)
+
+
+def open_benchmark(run: Stages, config: RunConfig, task: str, hooks: Path) -> Artifact:
     """Open a task's data as the configuration names it."""
     if config.data == "embedded":
         world = config.world or WorldSettings()
         # how many training pairs there are changes no item
-        return run(embedded_benchmark, task, str(yaml_path), world.model_copy(update={"pairs": 1, "caption_noise": 0}))
-    return run(given_benchmark, task, str(yaml_path), config.data, config.fingerprints.get("data"))
+        return run(embedded_benchmark, task, hooks, world.model_copy(update={"pairs": 1, "caption_noise": 0}))
+    if config.data == "hub" or config.data.startswith("hub:"):
+        spec = load_hooks(hooks).HUB if config.data == "hub" else config.data.removeprefix("hub:")
+        return run(hub_benchmark, task, hooks, spec)
+    return run(file_benchmark, task, hooks, Path(config.data))
 
 
 def limited(items: list[Item], limit: int | None) -> list[Item]:
@@ -78,7 +84,7 @@ class PreparedTask:
     """A task with its data and the items that will be asked."""
 
     name: str
-    yaml_path: Path
+    hooks: Path
     benchmark: Artifact
     items: list[Item]
     protocol: PairProtocol
@@ -98,7 +104,7 @@ class PreparedTask:
 
     def prompt_hash(self, judged: Judged) -> str:
         """Hash the words that a judge is asked in: its own, or the benchmark's."""
-        words = judged.own_prompt or load_hooks(self.yaml_path).prompt("{question}", "{first}", "{second}")
+        words = judged.own_prompt or load_hooks(self.hooks).prompt("{question}", "{first}", "{second}")
         return hashlib.sha256(words.encode()).hexdigest()[:12]
 
     def owed(self, config: RunConfig, seed: int) -> set[tuple[int, str, bool, int]]:
@@ -109,9 +115,10 @@ class PreparedTask:
 
 def prepare(run: Stages, config: RunConfig, task: str, yaml_path: Path) -> PreparedTask:
     """Open a task's data and draw the items that will be asked."""
-    benchmark = open_benchmark(run, config, task, yaml_path)
+    hooks = yaml_path.with_name("hooks.py")
+    benchmark = open_benchmark(run, config, task, hooks)
     items = limited(read_items(benchmark.path / TABLE), config.limit)
-    return PreparedTask(task, yaml_path, benchmark, items, find_protocol(config.protocol))
+    return PreparedTask(task, hooks, benchmark, items, find_protocol(config.protocol))
 
 
 def ask(
@@ -164,7 +171,7 @@ def _simple_evaluate(
         results = simple_evaluate(
             model=recorder,
             tasks=[{"task": task.name, "process_docs": lambda _: docs, "generation_kwargs": generation}],
-            task_manager=TaskManager(include_path=str(task.yaml_path.parent), include_defaults=False),
+            task_manager=TaskManager(include_path=str(task.hooks.parent), include_defaults=False),
             batch_size=config.judging.batch_size,
             log_samples=False,
             bootstrap_iters=0,

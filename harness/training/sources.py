@@ -30,7 +30,7 @@ def open_pairs(run: Stages, config: RunConfig) -> Artifact:
         return run(embedded_preferences, config.world.model_copy(update={"items": 1, "split": "test"}))
     if source.startswith("hub:"):
         return run(hub_preferences, source.removeprefix("hub:"))
-    return run(file_preferences, source, config.fingerprints["preferences"])
+    return run(file_preferences, Path(source))
 
 
 def embedded_preferences(out: Path, world: WorldSettings, *, progress: Progress) -> dict[str, Any]:
@@ -40,9 +40,9 @@ def embedded_preferences(out: Path, world: WorldSettings, *, progress: Progress)
     return write_preferences(out / PAIRS, preference_rows(world), "embedded", Path())
 
 
-def file_preferences(out: Path, path: str, fingerprint: str, *, progress: Progress) -> dict[str, Any]:
-    """Read preference pairs from a parquet or JSONL file whose content has `fingerprint`."""
-    return write_preferences(out / PAIRS, read_rows(Path(path)), Path(path).name, Path(path).parent)
+def file_preferences(out: Path, path: Path, *, progress: Progress) -> dict[str, Any]:
+    """Read preference pairs from a parquet or JSONL file."""
+    return write_preferences(out / PAIRS, read_rows(path), path.name, path.parent)
 
 
 def hub_preferences(out: Path, spec: str, *, progress: Progress) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from harness.data.tables import fingerprint
 from harness.records.run import StageRecord
 from harness.records.store import write_atomically
 
@@ -176,6 +177,9 @@ def _imported(source: bytes) -> list[Path]:
 def _identity(value: Any) -> Any:
     if isinstance(value, Artifact):
         return value.key
+    if isinstance(value, Path):
+        # where a file lies is nothing to its result
+        return fingerprint(value)
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, list | tuple):

@@ -21,7 +21,7 @@ from harness.evaluate import tasks  # noqa: E402
 from harness.evaluate.judged import Judged  # noqa: E402
 from harness.training.stages import Artifact, Silent  # noqa: E402
 
-YAML = ROOT / "tasks/vlrewardbench/vlrewardbench.yaml"
+HOOKS = ROOT / "tasks/vlrewardbench/hooks.py"
 
 
 class LongerIsBetter(lmms):
@@ -64,7 +64,7 @@ def benchmark(tmp_path_factory) -> Artifact:
 def ask(folder: RunFolder, benchmark: Artifact, model: LongerIsBetter, protocol: str = "both-orders"):
     items = read_items(benchmark.path / tasks.TABLE)
     config = RunConfig(recipe="toy", tasks=["vlrewardbench"], judging={"chunk_size": 8})
-    task = tasks.PreparedTask("vlrewardbench", YAML, benchmark, items, find_protocol(protocol))
+    task = tasks.PreparedTask("vlrewardbench", HOOKS, benchmark, items, find_protocol(protocol))
     info = tasks.ask(folder, task, Judged("toy", None, lambda: model), config, 0, Silent())
     return info, task.protocol.tally(items, folder.read_judgments("vlrewardbench"))
 

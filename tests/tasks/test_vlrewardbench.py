@@ -4,7 +4,7 @@ from harness.errors import DataError
 from harness.evaluate.tasks import load_hooks
 from tests.toys import ROOT
 
-hooks = load_hooks(ROOT / "tasks/vlrewardbench/vlrewardbench.yaml")
+hooks = load_hooks(ROOT / "tasks/vlrewardbench/hooks.py")
 
 
 @pytest.mark.parametrize(
