@@ -1,0 +1,1 @@
+"""Measurements: time, memory, and what the recipes are worth."""
