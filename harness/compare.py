@@ -165,7 +165,7 @@ def compare(baseline: TaskResult, candidate: TaskResult) -> Comparison:
     headline = [
         difference(METRICS[name])
         for name in ("accuracy", "macro", "consistency")
-        if _countable(base, cand, METRICS[name])
+        if name == "accuracy" or _countable(base, cand, METRICS[name])
     ]
     slices = [difference(of_slice(name)) for name in candidate.slices]
     adjusted = holm([d.estimate.p for d in slices])

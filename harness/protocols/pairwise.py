@@ -64,7 +64,7 @@ class PairProtocol:
     @property
     def spec(self) -> str:
         """The name with its parameter, as `--protocol` takes it."""
-        return f"{self.name}:{self.repeats}" if self.repeats > 1 else self.name
+        return f"{self.name}:{self.repeats}" if self.name == "official" else self.name
 
     def presentations(self, items: Sequence[Item], seed: int) -> list[Presentation]:
         """List what is asked, drawn from `seed` before the first question."""

@@ -68,8 +68,10 @@ def crossed_estimate(
     if not np.isfinite(variance) or not np.isfinite(value):
         return Estimate(value, float("nan"), float("nan"), float("nan"), float("nan"), float("nan"))
     if variance == 0:
-        # no item and no seed differs: nothing to be unsure of, and nothing shown either
-        return Estimate(value, 0.0, float("nan"), value, value, 1.0 if value == 0 else float("nan"))
+        if value == 0:
+            return Estimate(0.0, 0.0, float("nan"), 0.0, 0.0, 1.0)
+        # every item alike: a spread of zero is no certainty, it is too little data to tell
+        return Estimate(value, *[float("nan")] * 5)
     df = variance**2 / sum(part**2 / free for part, free in parts if free > 0 and part > 0)
     error = variance**0.5
     reach = float(stats.t.ppf((1 + level) / 2, df)) * error

@@ -28,6 +28,24 @@ CASES = [
     ("Final verdict: 2", "second", "unparsed"),
     ("Both answers are equally good.", "unparsed", "unparsed"),
     ("", "unparsed", "unparsed"),
+    (
+        "Accuracy: Answer 2 is better.\nOverall Judgment: Answer 1 is better for these reasons.",
+        "first",
+        "first",
+    ),
+    (
+        "1. Accuracy: Answer 2 is better.\nOverall Judgment: Answer 1 is better in its accuracy and completeness.",
+        "first",
+        "first",
+    ),
+    ("Neither answer 1 nor answer 2 is better.", "unparsed", "unparsed"),
+    ("I do not think Answer 1 is better.", "unparsed", "unparsed"),
+    ("It is unclear whether Answer 1 is better.", "unparsed", "unparsed"),
+    ("I don't believe Answer 2 is better.", "unparsed", "unparsed"),
+    ("Overall judgment: 2 out of 4 criteria favour the first.", "unparsed", "unparsed"),
+    ("1. Accuracy: Answer 1 is better.\n2. Comp", "unparsed", "unparsed"),
+    ("The better answer is Answer 2.", "second", "unparsed"),
+    ("Answer 1 is better in style. Answer 2 is better.", "second", "unparsed"),
 ]
 
 
