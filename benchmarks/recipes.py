@@ -8,6 +8,7 @@ crossed with items: intervals speak of the recipes, on this world.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 from itertools import product
@@ -83,14 +84,12 @@ def difference(comparison: Comparison) -> list[str]:
     return [f"{100 * got.value:+.1f}", interval, format_p(got.p)]
 
 
-def filter_report(result: TaskResult, world: WorldSettings) -> str:
+def filter_report(result: TaskResult) -> str:
     """Tell what the expert filter kept, against the truth that no stage reads."""
     stage = next(s for s in result.run.stages if s.stage == "split-by-confidence")
-    import json
-
     folder = results_root() / "cache" / f"split-by-confidence-{stage.key}"
     high = set(json.loads((folder / "split.json").read_text())["high"])
-    truth = preference_truth(world)
+    truth = preference_truth(WorldSettings.model_validate(result.run.config["world"]))
     right = {name for name, t in truth.items() if t.label_right}
     precision, recall = len(high & right) / len(high), len(high & right) / len(right)
     agreement = ", ".join(percent(a) for a in stage.info["agreement"].values())
@@ -118,17 +117,19 @@ def main() -> None:
     header = ["recipe", "accuracy", "sd over seeds", "macro", *first.slices, "consistency", "coverage", "each seed"]
     print(f"World seed {options.world}, {options.split} scenes, {len(first.items)} items, seeds {options.seeds}.\n")
     print(tabulate(results_rows(results), header, tablefmt="github", disable_numparse=True), "\n")
-    pairs = [(c, b) for b, c in product(REFERENCES, results) if b in results and c != b]
-    compared = {pair: compare(results[pair[1]], results[pair[0]]) for pair in pairs}
+    asked = {pair: text for text, pair in QUESTIONS.items() if set(pair) <= set(results)}
+    pairs = list(asked) + [(c, b) for b, c in product(REFERENCES, results) if b in results and c != b]
+    family = [pair for i, pair in enumerate(pairs) if pair not in pairs[:i] and pair[::-1] not in pairs[:i]]
+    compared = {pair: compare(results[pair[1]], results[pair[0]]) for pair in family}
     adjusted = holm([c.headline[0].estimate.p for c in compared.values()])
-    rows = [[f"{c} − {b}", *difference(compared[c, b]), format_p(p)] for (c, b), p in zip(pairs, adjusted, strict=True)]
-    columns = ["", "points", "95 % interval", "p", "p (Holm, all rows)"]
-    print(tabulate(rows, columns, tablefmt="github", disable_numparse=True), "\n")
-    asked = {text: pair for text, pair in QUESTIONS.items() if set(pair) <= set(results)}
-    rows = [[text, f"{c} − {b}", *difference(compare(results[b], results[c]))] for text, (c, b) in asked.items()]
-    print(tabulate(rows, ["question", "", *columns[1:4]], tablefmt="github", disable_numparse=True), "\n")
+    rows = [
+        [asked.get((c, b), ""), f"{c} − {b}", *difference(compared[c, b]), format_p(p)]
+        for (c, b), p in zip(family, adjusted, strict=True)
+    ]
+    header = ["question", "difference", "points", "95 % interval", "p", "p (Holm, all rows)"]
+    print(tabulate(rows, header, tablefmt="github", disable_numparse=True), "\n")
     if "carevl" in results:
-        print(filter_report(results["carevl"], WorldSettings(seed=options.world)))
+        print(filter_report(results["carevl"]))
 
 
 if __name__ == "__main__":

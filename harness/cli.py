@@ -1,6 +1,7 @@
 """The `harness` command: verbs and arguments. Heavy imports wait inside the verb that needs them."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -125,7 +126,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("harness: stopped; what is done is kept, --resume goes on.", file=sys.stderr)
         return ExitCode.INCOMPLETE
     except BrokenPipeError:
-        return ExitCode.OK
+        # whoever read the output has left; a run that stopped for it is not done
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        return ExitCode.INCOMPLETE if "run" in (arguments or sys.argv[1:2]) else ExitCode.OK
     except Exception as error:  # noqa: BLE001
         # the last line of defence: an exception of ours must never look like a verdict
         import traceback

@@ -12,7 +12,7 @@ from harness.errors import HarnessError, RunIncompleteError
 from harness.metrics import METRICS, Metric, combine, estimate, influence, of_slice
 from harness.protocols import PairProtocol, Tally, find_protocol
 from harness.protocols.pairwise import FloatArray
-from harness.records import Item, Run, RunFolder
+from harness.records import Item, Judgment, Run, RunFolder
 from harness.records.run import TaskRecord
 from harness.stats.clustered import Estimate, crossed_estimate, holm
 
@@ -48,26 +48,38 @@ def load_result(folder: RunFolder, task: str | None = None) -> TaskResult:
     """Read and count one task of a run.
 
     Raises:
-        RunIncompleteError: if answers are owed.
+        RunIncompleteError: if judgments are missing or doubled.
         HarnessError: if the run has several tasks and none is named.
     """
     run = folder.read_run()
     names = [record.task for record in run.tasks]
     if task is None and len(names) > 1:
         raise HarnessError(f"run {run.name} has the tasks {', '.join(names)}.", "Choose one with --task.")
+    finish = f"harness run --config {folder.path}/config.yaml --out {folder.path} --baseline none --resume"
     if run.status != "complete" or not names:
-        raise RunIncompleteError(
-            f"run {run.name} is {run.status}.", f"Finish it: harness run --config {folder.path}/config.yaml --resume"
-        )
+        raise RunIncompleteError(f"run {run.name} is {run.status}.", f"Finish it: {finish}")
     record = next((r for r in run.tasks if r.task == (task or names[0])), None)
     if record is None:
         raise HarnessError(f"run {run.name} has no task {task!r}.", f"It has {', '.join(names)}.")
-    items = folder.read_items(record.task)
-    judgments = folder.read_judgments(record.task)
+    items, judgments = folder.read_items(record.task), folder.read_judgments(record.task)
+    seeds = sorted(int(seed) for seed in run.checkpoints)
+    _check_whole(folder, record, seeds, judgments)
     protocol = find_protocol(record.protocol)
-    seeds = sorted({judgment.seed for judgment in judgments})
     tallies = {seed: protocol.tally(items, [j for j in judgments if j.seed == seed]) for seed in seeds}
     return TaskResult(run, record, protocol, items, tallies)
+
+
+def _check_whole(folder: RunFolder, record: TaskRecord, seeds: list[int], judgments: list[Judgment]) -> None:
+    """Refuse a run whose judgments are not those that were to be given, each once."""
+    shown = folder.read_presentations(record.task)
+    owed = {(seed, *presentation) for seed in seeds for presentation in shown}
+    given = [judgment.key for judgment in judgments]
+    if len(given) != len(owed) or set(given) != owed:
+        missing, doubled = len(owed - set(given)), len(given) - len(set(given))
+        path = folder.judgments_path(record.task)
+        raise RunIncompleteError(
+            f"{path}: {missing} of {len(owed)} judgments are missing, {doubled} doubled.", "Restore it, or run again."
+        )
 
 
 @dataclass(frozen=True)
@@ -96,12 +108,14 @@ class Comparison:
 
     @property
     def one_seed(self) -> bool:
-        """Whether the interval speaks of checkpoints only, not of recipes."""
-        return min(len(self.candidate.tallies), len(self.baseline.tallies)) == 1 and self._trained
+        """Whether a trained side has one seed, so that the interval speaks of checkpoints, not recipes."""
+        return any("sft" in side.run.config and len(side.tallies) == 1 for side in (self.baseline, self.candidate))
 
     @property
-    def _trained(self) -> bool:
-        return len(self.candidate.tallies) == 1
+    def other_words(self) -> bool:
+        """Whether the two sides were asked in different words."""
+        asked = [set(side.task.prompts.values()) for side in (self.baseline, self.candidate)]
+        return asked[0] != asked[1]
 
     def sentence(self) -> str:
         """Say the verdict in one sentence."""
@@ -143,7 +157,7 @@ def compare(baseline: TaskResult, candidate: TaskResult) -> Comparison:
     """Compare two runs of the same task, data and protocol.
 
     Raises:
-        HarnessError: naming the first of task, data, protocol and prompt that differs.
+        HarnessError: naming the first of task, data and protocol that differs.
     """
     _check_comparable(baseline, candidate)
     shared = {item.item_id for item in baseline.items} & {item.item_id for item in candidate.items}

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -41,6 +41,10 @@ class JudgeSettings(Section):
     max_pixels: int | None = Field(None, ge=1)
     """Pixels an image is scaled down to, where the processor has such a limit."""
     trust_remote_code: bool = False
+
+    def untrained(self) -> "JudgeSettings":
+        """Return what matters before training, so that a changed adapter repeats no captions."""
+        return self.model_copy(update={"lora": None, "freeze_vision": False})
 
 
 class WorldSettings(Section):
@@ -91,8 +95,6 @@ class SftSettings(Section):
     micro_batch_size: int = Field(32, ge=1)
     warmup: float = Field(0.05, ge=0, lt=1)
     """Share of the updates over which the learning rate rises."""
-    verdict_weight: float = Field(8.0, gt=0)
-    """Loss weight of the token that names the better answer; the others weigh 1."""
     weight_decay: float = Field(0.01, ge=0)
     adam_beta2: float = Field(0.98, gt=0, lt=1)
     bf16: bool = True
@@ -137,7 +139,8 @@ class NegativeSettings(Section):
     """`best-to-worse`, `best-worst`, `adjacent` or `random`."""
     min_gap: float = Field(0.1, ge=0, le=1)
     """Least difference of score between chosen and rejected."""
-    max_per_item: int = Field(2, ge=1)
+    max_per_item: int = Field(4, ge=1)
+    """Contrasts an item may give, over both orders."""
 
 
 class DpoSettings(Section):
@@ -165,7 +168,8 @@ class JudgingSettings(Section):
     batch_size: int = Field(128, ge=1)
     chunk_size: int = Field(256, ge=1)
     """Presentations answered between two writes to the disk."""
-    max_new_tokens: int = Field(48, ge=1)
+    max_new_tokens: int | None = Field(None, ge=1)
+    """Length of an answer; None leaves it to the protocol (2,048)."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     order_seed: int = 0
 
@@ -198,7 +202,7 @@ class RunConfig(Section):
     model_args: dict[str, Any] = {}
     tasks: list[str] = Field(min_length=1)
     profile: str = "embedded"
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1)
     limit: int | None = Field(None, ge=1)
     protocol: str = "both-orders"
     data: str = "embedded"
@@ -227,8 +231,9 @@ class RunConfig(Section):
     def run_name(self) -> str:
         """Name the run `<recipe>-<profile>-<task>-<short hash of the configuration>`."""
         what = (self.recipe or self.model or "").replace("/", "_")
+        profile = Path(self.profile).stem
         digest = hashlib.sha256(json.dumps(self.record(), sort_keys=True).encode()).hexdigest()[:8]
-        return "-".join([what, self.profile, "+".join(self.tasks), digest])
+        return "-".join([what, profile, "+".join(self.tasks), digest])
 
 
 _SECRET_ENDS = ("api_key", "token", "secret", "password")
@@ -281,7 +286,7 @@ def assign(settings: dict[str, Any], key: str, value: Any) -> None:
     head = field.split(".")[0]
     if field not in known and not (head in known and _is_mapping(SECTIONS[section], head)):
         raise unknown("setting", key, [f"{section}.{f}" for f in known])
-    target = settings.setdefault(section, {})
+    target = settings[section] = settings.get(section) or {}
     *parents, last = field.split(".")
     for parent in parents:
         if target.get(parent) is None:
@@ -303,7 +308,7 @@ def _paths(section: type[BaseModel]) -> Iterator[str]:
                 yield from (f"{name}.{inner}" for inner in _paths(kind))
 
 
-def validated(settings: dict[str, Any], source: str) -> RunConfig:
+def validated(settings: dict[str, Any]) -> RunConfig:
     """Build the configuration; a wrong value is one line that names it."""
     try:
         return RunConfig.model_validate(settings)
@@ -314,8 +319,8 @@ def validated(settings: dict[str, Any], source: str) -> RunConfig:
             kind = SECTIONS.get(str(first["loc"][0]), RunConfig)
             names = kind.model_fields if len(first["loc"]) > 1 else RunConfig.model_fields
             prefix = f"{first['loc'][0]}." if len(first["loc"]) > 1 else ""
-            raise unknown("setting", path, [prefix + n for n in names], f"(in {source})") from None
-        raise HarnessError(f"{source}: {path} = {first['input']!r}: {first['msg']}.", "Mend the value.") from None
+            raise unknown("setting", path, [prefix + n for n in names]) from None
+        raise HarnessError(f"setting {path} = {first['input']!r}: {first['msg']}.", "Mend the value.") from None
 
 
 def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -19,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from harness.errors import HarnessError
 from harness.records.run import StageRecord
 
 
@@ -27,6 +29,17 @@ def seconds(value: float) -> str:
     if value < 1:
         return f"{value:.2f} s"
     return f"{value:.1f} s" if value < 60 else f"{int(value // 60)} min {value % 60:02.0f} s"
+
+
+class Screen(Console):
+    """The user's terminal; a reader that leaves early ends the output, not the command's meaning."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(highlight=False, **settings)
+
+    def on_broken_pipe(self) -> None:
+        """Raise instead of rich's exit code 1, which here would say "regression"."""
+        raise BrokenPipeError
 
 
 class StageProgress:
@@ -111,20 +124,24 @@ def libraries_to(log: Path) -> Iterator[Console]:
 
     It is done at the level of file descriptors, so that native code and subprocesses are caught too.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.open("ab").close()
+    except OSError as error:
+        raise HarnessError(f"cannot write in {log.parent}: {error.strerror}.", "Choose another --out.") from error
     sys.stdout.flush()
     sys.stderr.flush()
     screen = os.dup(1)
-    error = os.dup(2)
+    errors = os.dup(2)
     with log.open("ab") as file, os.fdopen(os.dup(screen), "w", encoding="utf-8") as terminal:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
-            yield Console(file=terminal, width=None if os.isatty(screen) else 120, highlight=False)
+            yield Screen(file=terminal, width=None if os.isatty(screen) else 120)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
             os.dup2(screen, 1)
-            os.dup2(error, 2)
+            os.dup2(errors, 2)
             os.close(screen)
-            os.close(error)
+            os.close(errors)

@@ -1,5 +1,7 @@
 """Runs: resolve the configuration, train through the stages, ask the tasks, keep the record."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,40 +9,43 @@ from typing import Any
 from harness import provenance
 from harness.config import SECTIONS, RunConfig, assign, differing_keys, parse_assignment, validated
 from harness.console import RunConsole
-from harness.data.tables import fingerprint
+from harness.data.tables import data_fingerprint, fingerprint
 from harness.errors import HarnessError
-from harness.judge.checkpoints import resolve
+from harness.judge.checkpoints import folder_fingerprint, resolve
 from harness.protocols import find_protocol
 from harness.records import Run, RunFolder
 from harness.records.run import StageRecord
 from harness.registry import Recipe, describe_task, find_tasks, load_profile, results_root
-from harness.training.stages import Clock, Stages, Watch, code_hash
+from harness.training.stages import Clock, Stages, Watch, code_hash, versions
 
 
 def resolve_config(
     given: dict[str, Any], assignments: Sequence[str], roots: Sequence[Path], recipe: Recipe | None
 ) -> RunConfig:
-    """Fill a configuration from its profile, the command line and `--set`, in that order.
+    """Fill a configuration from its profile, what is given, and `--set`, in that order.
 
     Args:
-        given: top-level settings from the command line or a record; None values are absent.
+        given: settings from the command line or a record; None values are absent.
         assignments: `section.key=value` texts.
         roots: content folders.
         recipe: decides which sections are kept; None for a given model.
+
+    Raises:
+        HarnessError: naming the first unknown or impossible setting.
     """
     given = {key: value for key, value in given.items() if value is not None}
-    settings = load_profile(given.get("profile", "embedded"), roots)
+    if recipe is None:
+        # a given model takes nothing from a profile unless one is named
+        settings = load_profile(given["profile"], roots) if given.get("profile", AS_IS) != AS_IS else {}
+        given.setdefault("profile", AS_IS)
+    else:
+        settings = load_profile(given.get("profile", "embedded"), roots)
     settings.pop("description", None)
+    settings |= given
     for text in assignments:
         assign(settings, *parse_assignment(text))
-    for key, value in given.items():
-        settings[key] = value
-    used = recipe.sections if recipe else {"judging"}
-    if settings.get("data", "embedded") == "embedded":
-        used = used | {"world"}
-    if settings.get("preferences", "embedded") != "embedded" and settings.get("data", "embedded") != "embedded":
-        used = used - {"world"}
-    validated(settings, f"profile {given.get('profile', 'embedded')}")
+    settings["fingerprints"] = {}
+    used = _sections(validated(settings), recipe)
     for name in SECTIONS:
         if name in used:
             settings[name] = settings.get(name) or {}
@@ -50,26 +55,63 @@ def resolve_config(
         settings["seeds"] = [0]
     if recipe is None or "sft" not in recipe.sections:
         settings.pop("preferences", None)
-    settings["fingerprints"] = _fingerprints(validated(settings, "the configuration"), recipe)
-    config = validated(settings, "the configuration")
+    config = validated(settings)
+    _check_choices(config, recipe, roots)
+    return config.model_copy(update={"fingerprints": _fingerprints(config, recipe, roots)})
+
+
+AS_IS = "as-is"
+"""The profile of a given model: none."""
+
+
+def _sections(config: RunConfig, recipe: Recipe | None) -> set[str]:
+    """Name the sections that bear on the outcome; the world does where it is asked or trained on."""
+    used = set(recipe.sections) if recipe else {"judging"}
+    trains_on_world = recipe is not None and "sft" in recipe.sections and config.preferences == "embedded"
+    return used | {"world"} if config.data == "embedded" or trains_on_world else used - {"world"}
+
+
+def _check_choices(config: RunConfig, recipe: Recipe | None, roots: Sequence[Path]) -> None:
+    """Refuse at once what would else be found out hours later."""
+    from harness.training.confidence import find_rule as find_agreement
+    from harness.training.negatives import find_rule as find_negatives
+    from harness.training.scoring import find_dimensions
+
     for task in config.tasks:
         describe_task(task, roots)
     find_protocol(config.protocol)
+    if len(set(config.seeds)) < len(config.seeds):
+        raise HarnessError(f"seeds {config.seeds} name one twice.", "Each seed is one training.")
+    if config.confidence:
+        find_agreement(config.confidence.rule)
+    if config.negatives:
+        find_negatives(config.negatives.rule)
+    if config.scoring:
+        find_dimensions(config.scoring.weights)
+    for name, section in (("sft", config.sft), ("dpo", config.dpo)):
+        if section and section.batch_size % min(section.micro_batch_size, section.batch_size):
+            sizes = f"{name}.batch_size {section.batch_size} is no multiple of micro_batch_size"
+            raise HarnessError(f"{sizes} {section.micro_batch_size}.", "Set one of them.")
     if recipe and recipe.embedded_only and config.preferences != "embedded":
         raise HarnessError(f"recipe {recipe.name} knows the truth of the embedded world only.", "Drop --preferences.")
-    return config
 
 
-def _fingerprints(config: RunConfig, recipe: Recipe | None) -> dict[str, str]:
-    """Hash what the settings only name: files, models, and the code that will run."""
-    files = {"data": config.data, "preferences": config.preferences}
-    found = {key: fingerprint(Path(name)) for key, name in files.items() if _is_file(name)}
+def _fingerprints(config: RunConfig, recipe: Recipe | None, roots: Sequence[Path]) -> dict[str, str]:
+    """Hash what the settings only name: files, models, code, and the libraries that compute."""
+    named = {"data": config.data, "preferences": config.preferences}
+    found = {key: data_fingerprint(Path(name))[:16] for key, name in named.items() if _is_file(name)}
     if config.judge:
         found["judge"] = resolve(config.judge.model, config.judge.revision).fingerprint
     if config.experts:
         found |= {f"expert {i}": resolve(*_revised(name)).fingerprint for i, name in enumerate(config.experts.models)}
-    asking = Path(__file__).parent / "evaluate" / "tasks.py"
-    found["code"] = code_hash(*([recipe.path] if recipe else []), asking)[:16]
+    for key, value in config.model_args.items():
+        if Path(str(value)).is_dir():
+            found[f"model {key}"] = folder_fingerprint(Path(str(value)))
+    tasks = [find_tasks(roots)[name] for name in config.tasks]
+    code = [Path(__file__).parent / "evaluate" / "tasks.py", *(task.with_name("hooks.py") for task in tasks)]
+    code += [recipe.path] if recipe else []
+    pieces = [code_hash(*code), *(fingerprint(task) for task in tasks), json.dumps(versions())]
+    found["code"] = hashlib.sha256("".join(pieces).encode()).hexdigest()[:16]
     return found
 
 
@@ -109,11 +151,10 @@ def begin(config: RunConfig, folder: RunFolder, resume: bool) -> Run | None:
     """
     record = config.record()
     if not folder.exists():
-        if folder.path.is_dir() and any(p.name not in (".lock", "log.txt") for p in folder.path.iterdir()):
-            raise HarnessError(f"{folder.path} is not empty and holds no run.", "Choose another --out.")
+        folder.refuse_foreign()
         run = Run(
             name=folder.name,
-            status="running",
+            status="unfinished",
             config=record,
             packages=provenance.packages(),
             revision=provenance.revision(),
@@ -169,11 +210,11 @@ def _work(
     prepared = [tasks.prepare(stages, config, name, yaml_paths[name]) for name in config.tasks]
     for task in prepared:
         folder.write_items(task.name, task.items)
-    known = {record.task: record for record in run.tasks}
-    run.tasks = [known.get(task.name) or task.record(config) for task in prepared]
+        folder.write_presentations(task.name, task.protocol.presentations(task.items, config.judging.order_seed))
+    run.tasks = [task.record(config) for task in prepared]
     for seed in config.seeds:
         judged = judges.trained(config, recipe.train(stages, config, seed)) if recipe else judges.given(config)
-        run.checkpoints[str(seed)] = judged.fingerprint
+        _note_judge(run, seed, judged.fingerprint)
         for task, record in zip(prepared, run.tasks, strict=True):
             record.prompts[str(seed)] = task.prompt_hash(judged)
             folder.write_run(run)
@@ -182,3 +223,13 @@ def _work(
             info = tasks.ask(folder, task, judged, config, seed, watch.begin(name, seed))
             key = f"{judged.fingerprint}-{task.name}-{seed}"
             watch.end(StageRecord(stage=name, seed=seed, key=key, cached=False, info=info, **clock.read()))
+
+
+def _note_judge(run: Run, seed: int, fingerprint: str) -> None:
+    """Keep what is judged; a resumed run must not mix answers of two judges."""
+    known = run.checkpoints.setdefault(str(seed), fingerprint)
+    if known != fingerprint:
+        raise HarnessError(
+            f"{run.name} has answers of another judge for seed {seed} ({known}, now {fingerprint}).",
+            "Remove its folder, or choose another --out.",
+        )

@@ -69,7 +69,7 @@ def difference_table(comparison: Comparison) -> Table:
     """Draw the paired differences: headline metrics, then slices with Holm's correction."""
     table = Table(
         title=f"{' − '.join(names_of(comparison.candidate.run, comparison.baseline.run))}, "
-        f"paired over {comparison.items} items",
+        f"paired over {comparison.items} {'synthetic ' if comparison.candidate.task.synthetic else ''}items",
         title_justify="left",
     )
     for name in ("metric", "baseline", "candidate", "difference, 95 %", "p", "p (Holm)"):
@@ -93,6 +93,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     console.print(f"\n[bold]{comparison.sentence()}[/bold]")
     if comparison.one_seed:
         console.print("One seed: this speaks of these checkpoints, not of the recipe. More: --seeds 0,1,2,3,4.")
+    if comparison.other_words:
+        console.print("The two were asked in different words: each brings its own prompt, or the benchmark's.")
     if comparison.unmatched:
         console.print(f"{comparison.unmatched} items were in only one of the runs and were left out.")
     for role, result in (("baseline", comparison.baseline), ("candidate", comparison.candidate)):
@@ -109,7 +111,8 @@ def vote_curve(result: TaskResult, judgments: Mapping[int, Sequence[Judgment]]) 
     """Draw accuracy over the first K votes, from the one set of judgments there is."""
     if result.protocol.name != "official":
         return None
-    table = Table(title="votes: accuracy by K, over items with a majority", title_justify="left")
+    kind = "synthetic items" if result.task.synthetic else "items"
+    table = Table(title=f"votes: accuracy by K, over {kind} with a majority", title_justify="left")
     for name in ("K", "accuracy", "macro", "items with a majority", "unparsed votes"):
         table.add_column(name, justify="right")
     for k in (k for k in (1, 3, 5, 7, 9, 11, 13, 15) if k <= result.protocol.repeats):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ExitCode, HarnessError
+from harness.errors import DataError, ExitCode, HarnessError
 from harness.registry import Recipe, content_roots, find_run, list_runs, load_recipe, results_root
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 def ls(options: Namespace) -> ExitCode:
     """List tasks, recipes, profiles or runs."""
-    from rich.console import Console
+    from harness.console import Screen
 
     roots = content_roots(options.include_path)
     lister = {"tasks": _list_tasks, "recipes": _list_recipes, "profiles": _list_profiles, "runs": _list_runs}
-    Console(highlight=False).print(lister[options.kind](roots))
+    Screen().print(lister[options.kind](roots))
     return ExitCode.OK
 
 
@@ -69,7 +69,11 @@ def _list_runs(roots: Sequence[Path]) -> Any:
 
     table = _table(f"runs in {results_root() / 'runs'}", "run", "status", "seeds", "items", "started")
     for path in list_runs():
-        run = RunFolder(path).read_run()
+        try:
+            run = RunFolder(path).read_run()
+        except DataError as error:
+            table.add_row(path.name, f"unreadable: {error.problem}", "", "", "")
+            continue
         seeds = ",".join(map(str, run.config.get("seeds", [])))
         table.add_row(run.name, run.status, seeds, str(sum(t.items for t in run.tasks)), run.started)
     return table
@@ -77,17 +81,16 @@ def _list_runs(roots: Sequence[Path]) -> Any:
 
 def compare(options: Namespace) -> ExitCode:
     """Compare two finished runs."""
-    from rich.console import Console
-
     from harness.compare import compare as compare_results
     from harness.compare import load_result
+    from harness.console import Screen
     from harness.records import RunFolder
     from harness.tables import print_comparison, results_table
 
     baseline, candidate = (
         load_result(RunFolder(find_run(name)), options.task) for name in (options.baseline, options.candidate)
     )
-    console = Console(highlight=False)
+    console = Screen()
     comparison = compare_results(baseline, candidate)
     console.print(results_table([("candidate", candidate), ("baseline", baseline)], console.width))
     print_comparison(console, comparison)
@@ -113,6 +116,8 @@ def run(options: Namespace) -> ExitCode:
     from harness.run import execute
 
     log = plans[-1][3] / "log.txt"
+    if not RunFolder(log.parent).exists():
+        RunFolder(log.parent).refuse_foreign()
     with libraries_to(log) as console:
         _announce(console, plans[-1][1])
         for role, config, its_recipe, folder in plans:
@@ -131,14 +136,22 @@ def _explained(console: Any, log: Path) -> Iterator[None]:
     except HarnessError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if _disk_is_full(error):
             fix = "Free some, then --resume: what is done is kept."
-            raise HarnessError(f"no space left for {error.filename or log.parent}.", fix) from error
+            raise HarnessError(f"no space left on the disk of {log.parent}.", fix) from error
         import traceback
 
         traceback.print_exc()
         console.print(f"harness: internal error: {type(error).__name__}: {error}. The traceback is in {log}.")
         raise SystemExit(ExitCode.INTERNAL) from error
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """Tell a full disk also where a library says so in its own exception."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    words = ("no space left", "file too large", "file write failed", "quota exceeded")
+    return any(word in str(error).lower() for word in words)
 
 
 Plan = tuple[str, Any, Recipe | None, Path]
@@ -148,27 +161,24 @@ Plan = tuple[str, Any, Recipe | None, Path]
 def _given(options: Namespace) -> dict[str, Any]:
     """Collect the top-level settings from the command line or from a record."""
     if options.config:
-        from harness.config import read_yaml
-
-        if options.recipe or options.model or options.tasks:
-            raise HarnessError("--config already says what to run.", "Drop --recipe, --model and --tasks.")
-        given = read_yaml(options.config)
-        given.pop("fingerprints", None)
-        return given
+        return _from_record(options)
     if (options.recipe is None) == (options.model is None):
         raise HarnessError("say what to judge: --recipe R or --model NAME.", "`harness ls recipes` lists the recipes.")
     if not options.tasks:
         raise HarnessError("--tasks is missing.", "Try --tasks vlrewardbench; `harness ls tasks` lists them.")
+    return {"recipe": options.recipe, "model": options.model, **_explicit(options)}
+
+
+def _explicit(options: Namespace) -> dict[str, Any]:
+    """Collect what was said on the command line besides the recipe; None where nothing was."""
     try:
         seeds = [int(part) for part in options.seeds.split(",")] if options.seeds else None
     except ValueError:
         raise HarnessError(f"--seeds {options.seeds!r} is no list of numbers.", "Write --seeds 0,1,2.") from None
-    arguments = dict(part.partition("=")[::2] for part in options.model_args.split(",") if part)
+    tasks = [part.strip() for part in (options.tasks or "").split(",") if part.strip()]
     return {
-        "recipe": options.recipe,
-        "model": options.model,
-        "model_args": arguments or None,
-        "tasks": [part.strip() for part in options.tasks.split(",") if part.strip()],
+        "model_args": dict(part.partition("=")[::2] for part in options.model_args.split(",") if part) or None,
+        "tasks": tasks or None,
         "profile": options.profile,
         "seeds": seeds,
         "limit": options.limit,
@@ -176,6 +186,19 @@ def _given(options: Namespace) -> dict[str, Any]:
         "preferences": options.preferences,
         "data": options.data,
     }
+
+
+def _from_record(options: Namespace) -> dict[str, Any]:
+    """Take a saved configuration; what is said on the command line goes before it."""
+    from harness.config import read_yaml
+
+    if options.recipe or options.model:
+        raise HarnessError("--config already says what to run.", "Drop --recipe and --model.")
+    given = read_yaml(options.config)
+    given.pop("fingerprints", None)
+    if "[redacted]" in str(given):
+        raise HarnessError(f"{options.config} holds a redacted secret.", "Give it again with --model-args.")
+    return given | {key: value for key, value in _explicit(options).items() if value is not None}
 
 
 def _plan(given: dict[str, Any], options: Namespace, roots: Sequence[Path], recipe: Recipe | None) -> list[Plan]:
@@ -211,11 +234,10 @@ def _announce(console: Any, config: Any) -> None:
 
 
 def _dry_run(plans: list[Plan]) -> ExitCode:
-    from rich.console import Console
-
+    from harness.console import Screen
     from harness.records import RunFolder
 
-    console = Console(highlight=False)
+    console = Screen()
     _announce(console, plans[-1][1])
     for role, config, _, path in plans:
         folder = RunFolder(path)
@@ -269,20 +291,28 @@ def _neighbours(shown: Sequence["TaskResult"]) -> list["TaskResult"]:
     candidate = shown[0]
     found: dict[str, TaskResult] = {}
     for path in list_runs():
-        folder = RunFolder(path)
-        run = folder.read_run()
-        name = label(run)
-        alike = [t.task for t in run.tasks if (t.data_fingerprint, t.protocol, t.items) == _footing(candidate)]
-        if name in found or name in map(label, (r.run for r in shown)) or run.status != "complete" or not alike:
+        try:
+            run = RunFolder(path).read_run()
+            name, keys = label(run), NEIGHBOURS.get(label(run))
+            if keys is None or name in found or name in {label(result.run) for result in shown}:
+                continue
+            if all(_at(run.config, key) == _at(candidate.run.config, key) for key in (*FOOTING, *keys)):
+                result = load_result(RunFolder(path), candidate.task.task)
+                if result.task.data_fingerprint == candidate.task.data_fingerprint:
+                    found[name] = result
+        except HarnessError:
+            # another run's damage is no concern of this one's table
             continue
-        keys = {"zero-shot": ("judge",), "random-subset": RANDOM_SUBSET_KEYS}.get(name)
-        if keys and all(run.config.get(key) == candidate.run.config.get(key) for key in keys):
-            found[name] = load_result(folder, alike[0])
     return list(found.values())
 
 
-RANDOM_SUBSET_KEYS = ("judge", "seeds", "preferences", "world", "experts", "confidence", "sft")
+FOOTING = ("tasks", "limit", "protocol", "data", "judging", "judge", "fingerprints.judge", "fingerprints.data")
+_TRAINED = ("seeds", "preferences", "fingerprints.preferences", "world", "captions", "experts", "confidence", "sft")
+NEIGHBOURS = {"zero-shot": (), "random-subset": _TRAINED}
+"""Recipes shown beside a comparison, and what they must share with the candidate besides `FOOTING`."""
 
 
-def _footing(result: "TaskResult") -> tuple[str, str, int]:
-    return result.task.data_fingerprint, result.task.protocol, result.task.items
+def _at(config: dict[str, Any], key: str) -> Any:
+    head, _, tail = key.partition(".")
+    value = config.get(head)
+    return value.get(tail) if tail and isinstance(value, dict) else value

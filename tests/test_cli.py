@@ -1,4 +1,3 @@
-import errno
 import json
 import subprocess
 import sys
@@ -42,6 +41,10 @@ def test_consumers_import_nothing_heavy() -> None:
         (["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--data", "no.parquet"], "does not exist"),
         (["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--include-path", "nowhere"], "is no folder"),
         (["run", "--config", "nowhere.yaml"], "does not exist"),
+        (["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--out", "/dev/null/x"], "cannot write"),
+        (["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--out", "/dev/null"], "is a file"),
+        (["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--out", "tests"], "holds no run"),
+        (["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--seeds", "-1"], "seeds.0 = -1"),
         (["compare", "a", "b"], "no run is called 'a'"),
         (["ls", "runes"], "invalid choice"),
         (["rnu"], "invalid choice"),
@@ -69,18 +72,28 @@ def test_an_internal_error_is_70_and_never_a_verdict(monkeypatch, capsys) -> Non
 RUN = ["run", "--recipe", "zero-shot", "--tasks", "vlrewardbench", "--set", "world.items=4"]
 
 
-def test_a_full_disk_is_one_line_and_nothing_is_lost(monkeypatch, capfd, results) -> None:
-    import harness.run
+def test_a_full_disk_is_one_line_and_nothing_is_lost(results) -> None:
+    # no file may grow beyond 1 MB, so the first checkpoint cannot be written
+    arguments = ["run", "--recipe", "distill", "--baseline", "none", "--tasks", "vlrewardbench"]
+    small = ["--set", "world.pairs=32", "--set", "world.items=4", "--set", "sft.epochs=0.5"]
+    code = (
+        "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))\n"
+        f"from harness.cli import main\nsys.exit(main({[*arguments, *small]!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "no space left on the disk" in done.stderr
+    assert "--resume" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert main([*arguments, *small, "--resume"]) == 0
 
-    def full(*arguments) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
 
-    monkeypatch.setattr(harness.run, "execute", full)
-    assert main(RUN) == 2
-    error = capfd.readouterr().err
-    assert "no space left for somewhere" in error
-    assert "--resume" in error
-    assert "Traceback" not in error
+def test_a_reader_that_leaves_early_is_no_regression(results) -> None:
+    command = f"{sys.executable} -m harness ls recipes | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
 
 
 def test_a_mistake_of_ours_leaves_its_traceback_in_the_log(results) -> None:

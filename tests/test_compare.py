@@ -25,7 +25,8 @@ def write(folder: Path, items: list[Item], judgments: list[Judgment], status: st
         Run(
             name=folder.name,
             status=status,
-            config={"recipe": folder.name, "seeds": [0]},
+            checkpoints={str(seed): "toy" for seed in {j.seed for j in judgments}},
+            config={"recipe": folder.name, "seeds": [0], "sft": {}},
             packages={},
             revision=None,
             hardware={},
@@ -34,6 +35,7 @@ def write(folder: Path, items: list[Item], judgments: list[Judgment], status: st
         )
     )
     run.write_items("toy", items)
+    run.write_presentations("toy", {(j.item_id, j.swapped, j.repeat) for j in judgments})
     run.append_judgments("toy", judgments)
     return run
 
@@ -83,6 +85,7 @@ def test_seeds_are_crossed_with_items(tmp_path: Path) -> None:
     seeds = [j for s in range(3) for j in make_judgments(items, 0.7, seed=s, draw=3)]
     base = load_result(write(tmp_path / "base", items, make_judgments(items, 0.6, draw=1)))
     cand = load_result(write(tmp_path / "cand", items, seeds))
+    base.run.config.pop("sft")
     got = compare(base, cand)
     assert not got.one_seed
     assert got.headline[0].estimate.df < 199
@@ -100,9 +103,36 @@ def test_unlike_runs_are_refused_by_the_first_difference(tmp_path: Path, field: 
 
 
 def test_an_unfinished_run_is_not_compared(tmp_path: Path) -> None:
-    run = write(tmp_path / "run", make_items(4), [], status="running")
+    run = write(tmp_path / "run", make_items(4), [], status="unfinished")
     with pytest.raises(RunIncompleteError, match="--resume"):
         load_result(run)
+
+
+def test_a_run_that_lost_or_doubled_judgments_is_not_counted(tmp_path: Path) -> None:
+    items = make_items(10)
+    run = write(tmp_path / "run", items, make_judgments(items, 0.6))
+    path = run.judgments_path("toy")
+    whole = path.read_text()
+    path.write_text("".join(whole.splitlines(keepends=True)[:-3]))
+    with pytest.raises(RunIncompleteError, match="3 of 20 judgments are missing"):
+        load_result(run)
+    path.write_text(whole + whole.splitlines(keepends=True)[0])
+    with pytest.raises(RunIncompleteError, match="1 doubled"):
+        load_result(run)
+
+
+def test_one_seed_of_a_trained_side_is_said_and_none_of_untrained_ones(pair) -> None:
+    assert compare(*pair).one_seed
+    for result in pair:
+        result.run.config.pop("sft")
+    assert not compare(*pair).one_seed
+
+
+def test_two_clusters_alike_are_no_certainty(tmp_path: Path) -> None:
+    items = make_items(4)
+    one = load_result(write(tmp_path / "one", items, make_judgments(items, 0.0)))
+    other = load_result(write(tmp_path / "other", items, make_judgments(items, 1.0)))
+    assert "not estimable" in compare(one, other).sentence()
 
 
 def test_runs_without_a_common_item_are_refused(tmp_path: Path) -> None:

@@ -24,6 +24,11 @@ def resolve(*assignments: str, recipe: str = "carevl", **given) -> RunConfig:
         ("sft.epochs=many", "sft.epochs = 'many'"),
         ("nonsense", "--set section.key=value"),
         ("judge.lora.rnk=3", "Did you mean 'judge.lora.rank'"),
+        ("confidence.rule=unanimos", "Did you mean 'unanimous'"),
+        ("negatives.rule=best-wrst", "Did you mean 'best-worst'"),
+        ("scoring.weights.brevty=1", "no scoring dimension is called 'brevty'"),
+        ("scoring.weights.valid_format=-1", "negative weight"),
+        ("sft.micro_batch_size=5", "no multiple"),
     ],
 )
 def test_a_wrong_setting_is_one_line_with_the_fix(assignment: str, says: str) -> None:
@@ -59,13 +64,13 @@ def test_the_record_is_the_configuration() -> None:
 
 
 def test_every_profile_resolves_for_every_recipe() -> None:
-    roots = content_roots()
-    for profile in (ROOT / "recipes/profiles").glob("*.yaml"):
-        for path in (ROOT / "recipes").glob("*/recipe.py"):
-            if path.parent.name == "oracle" and profile.stem != "embedded":
-                continue
-            resolve(recipe=path.parent.name, profile=profile.stem)
-    assert roots
+    profiles = [path.stem for path in (ROOT / "recipes/profiles").glob("*.yaml")]
+    recipes = [path.parent.name for path in (ROOT / "recipes").glob("*/recipe.py")]
+    assert {"embedded", "qwen2.5-vl-7b"} <= set(profiles)
+    for profile in profiles:
+        for recipe in recipes:
+            if recipe != "oracle" or profile == "embedded":
+                assert resolve(recipe=recipe, profile=profile).profile == profile
 
 
 def test_a_changed_data_file_is_another_run(tmp_path: Path) -> None:
@@ -74,6 +79,25 @@ def test_a_changed_data_file_is_another_run(tmp_path: Path) -> None:
     first = resolve(data=str(path))
     path.write_text("{} ")
     assert resolve(data=str(path)).run_name() != first.run_name()
+
+
+def test_a_given_model_takes_nothing_from_the_embedded_profile() -> None:
+    config = resolve_config({"model": "dummy", "tasks": ["vlrewardbench"]}, [], content_roots(), None)
+    assert config.profile == "as-is"
+    assert config.judging.max_new_tokens is None
+    assert resolve().judging.max_new_tokens == 48
+
+
+def test_set_goes_before_a_record_and_a_profile_may_be_a_file(tmp_path: Path) -> None:
+    record = resolve("dpo.beta=0.3").record() | {"fingerprints": {}}
+    roots = content_roots()
+    again = resolve_config(record, ["dpo.beta=0.7"], roots, load_recipe("carevl", roots))
+    assert again.dpo.beta == 0.7
+    path = tmp_path / "mine.yaml"
+    path.write_text("dpo:\njudging: {max_new_tokens: 9}\n")
+    mine = resolve("dpo.beta=0.7", profile=str(path))
+    assert (mine.dpo.beta, mine.judging.max_new_tokens) == (0.7, 9)
+    assert mine.run_name().startswith("carevl-mine-vlrewardbench-")
 
 
 def test_secrets_stay_out_of_records() -> None:

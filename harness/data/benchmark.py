@@ -14,6 +14,7 @@ from harness.data.tables import (
     image_bytes,
     image_hash,
     read_columns,
+    speech,
     text,
     write_rows,
 )
@@ -23,7 +24,7 @@ from harness.records import Item, item_id
 def _responses(value: Any) -> list[str]:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError
-    return [text(part) for part in value]
+    return [speech(part) for part in value]
 
 
 def _ranking(value: Any) -> list[int]:
@@ -35,7 +36,7 @@ def _ranking(value: Any) -> list[int]:
 FIELDS = {
     "id": Field(identifier, "a non-empty id"),
     "image": Field(image_bytes, "a readable image"),
-    "query": Field(text, "a non-empty string"),
+    "query": Field(speech, "a non-empty string"),
     "response": Field(_responses, "a list of two non-empty strings"),
     "human_ranking": Field(_ranking, "a ranking: [0, 1] if the first response is better, [1, 0] if the second"),
     "category": Field(text, "a non-empty string", optional=True),
@@ -70,7 +71,7 @@ def write_benchmark(
 
     def canonical() -> Iterator[Row]:
         for row in checked_rows(rows, FIELDS, source, folder):
-            query = row["query"].replace("<image>\n", "").replace("<image>", "").strip()
+            query = row["query"]
             item = {
                 "item_id": item_id(f"{task}/{row['id']}", query, tuple(row["response"])),
                 "id": row["id"],

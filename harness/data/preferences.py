@@ -4,16 +4,26 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.data.tables import Field, Row, checked_rows, identifier, image_bytes, read_columns, text, write_rows
+from harness.data.tables import (
+    Field,
+    Row,
+    checked_rows,
+    identifier,
+    image_bytes,
+    read_columns,
+    speech,
+    text,
+    write_rows,
+)
 
 FIELDS = {
     "id": Field(identifier, "a non-empty id"),
     "image": Field(image_bytes, "a readable image"),
-    "question": Field(text, "a non-empty string"),
-    "chosen": Field(text, "a non-empty string"),
-    "rejected": Field(text, "a non-empty string"),
-    "caption": Field(text, "a non-empty string", optional=True),
-    "rationale": Field(text, "a non-empty string", optional=True),
+    "question": Field(speech, "a non-empty string"),
+    "chosen": Field(speech, "a non-empty string"),
+    "rejected": Field(speech, "a non-empty string"),
+    "caption": Field(speech, "a non-empty string", optional=True),
+    "rationale": Field(speech, "a non-empty string", optional=True),
     "slice": Field(text, "a non-empty string", optional=True),
 }
 """Any other column of a file, such as one that tells whether the label is right, is dropped here."""
@@ -29,9 +39,6 @@ def write_preferences(path: Path, rows: Iterable[Row], source: str, folder: Path
 
     def canonical() -> Iterator[Row]:
         for row in checked_rows(rows, FIELDS, source, folder, ALIASES):
-            for name in ("question", "chosen", "rejected"):
-                # a literal image placeholder would be taken for a second image
-                row[name] = row[name].replace("<image>\n", "").replace("<image>", "").strip()
             counts["captions"] += row["caption"] is not None
             yield row
 

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,17 @@ def text(value: Any) -> str:
     return value
 
 
+PLACEHOLDERS = re.compile(
+    r"<image>\n?|<image_soft_token>|<start_of_image>|<video>|<\|(?:image_pad|video_pad|vision_start|vision_end)\|>"
+)
+"""What processors take for an image; in a text it would count as one more than there is."""
+
+
+def speech(value: Any) -> str:
+    """Accept a string that says something once image placeholders are taken out."""
+    return text(PLACEHOLDERS.sub("", text(value))).strip()
+
+
 def identifier(value: Any) -> str:
     """Accept a string or a whole number."""
     return text(str(value) if isinstance(value, int) and not isinstance(value, bool) else value)
@@ -50,6 +62,17 @@ def fingerprint(path: Path) -> str:
         raise DataError(f"{path} does not exist.", "Check the path.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", "Name a parquet or JSONL file.") from None
+
+
+def data_fingerprint(path: Path) -> str:
+    """Hash a data file and the image files that its rows name."""
+    digest = hashlib.sha256(fingerprint(path).encode())
+    if path.suffix != ".parquet":
+        for row in read_rows(path):
+            image = row.get("image")
+            if isinstance(image, str) and not image.startswith("data:") and (path.parent / image).is_file():
+                digest.update(fingerprint(path.parent / image).encode())
+    return digest.hexdigest()
 
 
 def read_rows(path: Path) -> Iterator[Row]:

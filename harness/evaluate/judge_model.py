@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import torch
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
 
 from harness.config import JudgeSettings
-from harness.judge.model import Decoding, Judge, Question
+from harness.judge.model import Answer, Decoding, Judge, Question
 
 
 class JudgeResult(GenerationResult):  # type: ignore[misc]
@@ -26,45 +27,55 @@ class HarnessJudge(lmms):  # type: ignore[misc]
 
     def __init__(
         self,
-        pretrained: str = "embedded:judge",
+        pretrained: str,
         revision: str | None = None,
         dtype: str = "float32",
-        batch_size: int | str = 128,
-        max_new_tokens: int | None = None,
+        batch_size: int | str = 1,
         max_pixels: int | None = None,
         trust_remote_code: bool = False,
+        max_batch_size: int | None = None,
         device: str | None = None,
-        **_: Any,
     ) -> None:
         super().__init__()
         settings = JudgeSettings(
             model=pretrained, revision=revision, max_pixels=max_pixels, trust_remote_code=trust_remote_code
         )
         self.judge = Judge(settings, dtype)
-        self.max_new_tokens = max_new_tokens
-        self.batch_size = int(batch_size) if str(batch_size).isdigit() and int(batch_size) > 1 else 128
-        self.seed = 0
+        self.batch_size = int(batch_size)
 
     def generate_until(self, requests: list[Instance]) -> list[JudgeResult]:
-        """Answer the requests; those that ask the very same thing share their encoding."""
-        questions, kwargs = [], {}
-        for request in requests:
+        """Answer the requests; the repeats of one presentation are drawn together."""
+        questions: dict[tuple[str, str], Question] = {}
+        asked: dict[tuple[str, str], list[int]] = {}
+        kwargs: dict[str, Any] = {}
+        for place, request in enumerate(requests):
             context, kwargs, doc_to_visual, doc_id, task, split = request.args
             doc = self.task_dict[task][split][doc_id]
             prompt = context
             if self.judge.format and {"query", "first", "second"} <= set(doc):
                 prompt = self.judge.format.ask(doc["query"], doc["first"], doc["second"])
-            questions.append(Question(doc_to_visual(doc)[0], prompt))
+            key = (str(doc.get("image_hash", doc_id)), prompt)
+            if key not in questions:
+                questions[key] = Question(doc_to_visual(doc)[0], prompt)
+            asked.setdefault(key, []).append(place)
+        results: dict[int, JudgeResult] = {}
+        for count in sorted({len(places) for places in asked.values()}):
+            alike = [key for key, places in asked.items() if len(places) == count]
+            answers = self._answer([questions[key] for key in alike], kwargs, count)
+            for key, drawn in zip(alike, answers, strict=True):
+                for place, answer in zip(asked[key], drawn, strict=True):
+                    results[place] = JudgeResult(answer.text, TokenCounts(output_tokens=answer.tokens))
+                    results[place].p_first = answer.p_first
+        return [results[place] for place in range(len(requests))]
+
+    def _answer(self, questions: list[Question], kwargs: dict[str, Any], count: int) -> list[list[Answer]]:
         temperature = float(kwargs.get("temperature") or 0) if kwargs.get("do_sample") else 0.0
-        limit = self.max_new_tokens or kwargs.get("max_new_tokens", 1024)
-        decoding = Decoding(limit, temperature, float(kwargs.get("top_p") or 1))
-        answers = self.judge.answer(questions, decoding, self.batch_size, self.seed)
-        results = []
-        for drawn in answers:
-            result = JudgeResult(drawn[0].text, TokenCounts(output_tokens=drawn[0].tokens))
-            result.p_first = drawn[0].p_first
-            results.append(result)
-        return results
+        limit = int(kwargs.get("max_new_tokens", 1024))
+        if temperature == 0:
+            return [drawn * count for drawn in self.judge.answer(questions, Decoding(limit), self.batch_size)]
+        decoding = Decoding(limit, temperature, float(kwargs.get("top_p") or 1), count)
+        # the chunk's own seed, so that equal batches of two chunks draw apart
+        return self.judge.answer(questions, decoding, self.batch_size, seed=torch.initial_seed() % 2**31)
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
         """Refuse: a judge answers in one round."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import JudgeSettings, JudgingSettings, RunConfig
-from harness.errors import unknown
+from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import resolve
 from harness.judge.format import load_format
 from harness.training.sources import judge_settings
@@ -45,7 +45,6 @@ def _load_ours(settings: JudgeSettings, judging: JudgingSettings) -> Any:
         revision=settings.revision,
         dtype=judging.dtype,
         batch_size=judging.batch_size,
-        max_new_tokens=judging.max_new_tokens,
         max_pixels=settings.max_pixels,
         trust_remote_code=settings.trust_remote_code,
     )
@@ -64,4 +63,8 @@ def _load_named(name: str, config: RunConfig) -> Any:
     if name not in (known := list_available_models(include_aliases=True)):
         raise unknown("lmms-eval model", name, known)
     arguments = ",".join(f"{key}={value}" for key, value in config.model_args.items())
-    return get_model(name).create_from_arg_string(arguments, {"batch_size": config.judging.batch_size})
+    try:
+        return get_model(name).create_from_arg_string(arguments, {"batch_size": config.judging.batch_size})
+    except (TypeError, ImportError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise HarnessError(f"model {name!r} with {arguments!r}: {reason}.", "Mend --model-args.") from error

@@ -97,6 +97,11 @@ def pairwise_hooks(
                 f"where is the data of {task}?", "Set HARNESS_DATA to a parquet or JSONL file, `embedded` or `hub`."
             )
         protocol = find_protocol(os.environ.get("HARNESS_PROTOCOL", "both-orders"))
+        if protocol.generation:
+            raise HarnessError(
+                f"HARNESS_PROTOCOL={protocol.spec} samples, but the task's YAML is greedy.",
+                "Use `harness run --model ...`, which sets the protocol's sampling.",
+            )
         scratch = Path(tempfile.mkdtemp(prefix="harness-"))
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
         table = scratch / "benchmark.parquet"

@@ -163,8 +163,10 @@ def _simple_evaluate(
 
     chunk = config.judging.chunk_size
     recorder = RecordingModel(judged.load(), folder, task.name, task.protocol, seed, chunk, progress, done)
-    generation = {"max_new_tokens": config.judging.max_new_tokens, "do_sample": False, "temperature": 0, "until": []}
-    generation |= {key: value for key, value in task.protocol.generation.items() if key != "max_new_tokens"}
+    generation: dict[str, Any] = {"max_new_tokens": 2048, "do_sample": False, "temperature": 0, "until": []}
+    generation |= task.protocol.generation
+    if config.judging.max_new_tokens:
+        generation["max_new_tokens"] = config.judging.max_new_tokens
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         table = task.benchmark.path / TABLE
         docs = presentation_docs(table, task.protocol, task.items, config.judging.order_seed, Path(scratch))

@@ -1,7 +1,6 @@
 """Finds a model by its name and tells what it is: embedded, a folder, or the hub's."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,19 +58,13 @@ def loading(name: str) -> Iterator[None]:
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Hash weights, configuration, tokenizer and format of a checkpoint."""
+    """Hash every file of a checkpoint that bears on its answers."""
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise HarnessError(f"{folder} holds no safetensors.", "Save the model with save_pretrained.")
     digest = hashlib.sha256()
-    for path in [*weights, *sorted(folder.glob("*.json")), *sorted(folder.glob("*.jinja"))]:
-        if path.name in ("info.json", "log.json", "generation_config.json"):
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        if path.name in ("info.json", "log.json", "training_args.bin") or path.suffix == ".md":
             continue
-        content = path.read_bytes()
-        if path.name == "config.json":
-            settings = json.loads(content)
-            # rewritten on every save, and no part of what the model computes
-            settings.pop("transformers_version", None)
-            content = json.dumps(settings, sort_keys=True).encode()
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(content).digest())
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Status = Literal["running", "complete", "incomplete"]
+Status = Literal["unfinished", "complete"]
 
 
 class TaskRecord(BaseModel):

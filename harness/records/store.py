@@ -5,6 +5,7 @@
 | `config.yaml` | the resolved configuration; `harness run --config` takes it back |
 | `run.json` | the `Run` record, replaced atomically |
 | `items-<task>.jsonl` | the items asked, one a line |
+| `presentations-<task>.jsonl` | what is asked: item, order, repeat; written before the first question |
 | `judgments-<task>.jsonl` | the judgments, appended chunk by chunk while the run goes |
 | `log.txt` | what libraries had to say |
 """
@@ -60,6 +61,14 @@ class RunFolder:
         """Whether a run was begun here."""
         return (self.path / "run.json").exists()
 
+    def refuse_foreign(self) -> None:
+        """Refuse a folder in which something lies that is no part of a run."""
+        if self.path.exists() and not self.path.is_dir():
+            raise HarnessError(f"{self.path} is a file.", "Choose another --out.")
+        ours = (".lock", "log.txt", "config.yaml")
+        if self.path.is_dir() and any(p.name not in ours and p.suffix != ".part" for p in self.path.iterdir()):
+            raise HarnessError(f"{self.path} is not empty and holds no run.", "Choose another --out.")
+
     def read_run(self) -> Run:
         """Read the run's record."""
         path = self.path / "run.json"
@@ -97,6 +106,20 @@ class RunFolder:
     def read_items(self, task: str) -> list[Item]:
         """Read the items asked by `task`."""
         return list(_records(self.items_path(task), Item))
+
+    def write_presentations(self, task: str, shown: Iterable[tuple[str, bool, int]]) -> None:
+        """Write every presentation of `task`, before the first is asked."""
+        lines = (json.dumps({"item_id": i, "swapped": s, "repeat": r}) for i, s, r in shown)
+        write_atomically(self.path / f"presentations-{task}.jsonl", "".join(line + "\n" for line in lines))
+
+    def read_presentations(self, task: str) -> set[tuple[str, bool, int]]:
+        """Read what `task` asks, as (item id, swapped, repeat)."""
+        path = self.path / f"presentations-{task}.jsonl"
+        try:
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except FileNotFoundError:
+            raise HarnessError(f"{path} is missing.", "The run is unfinished: resume it.") from None
+        return {(row["item_id"], row["swapped"], row["repeat"]) for row in rows}
 
     def read_judgments(self, task: str) -> list[Judgment]:
         """Read every judgment of `task` that was wholly written."""
@@ -151,7 +174,7 @@ def _records(path: Path, kind: type[R]) -> Iterator[R]:
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        raise HarnessError(f"{path} is missing.", "The run is incomplete: resume it.") from None
+        raise HarnessError(f"{path} is missing.", "The run is unfinished: resume it.") from None
     for number, line in enumerate(lines[:-1], 1):
         try:
             yield kind.model_validate_json(line)

@@ -65,6 +65,7 @@ def _train(
     from harness.judge.model import load_model, load_processor, verdict_tokens
     from harness.training.trainers import (
         CheckedCollator,
+        CheckReference,
         ReportProgress,
         common_arguments,
         fitting,
@@ -108,21 +109,18 @@ def _train(
         train_dataset=rows,
         processing_class=processor,
         peft_config=adapter,
-        callbacks=[ReportProgress(progress)],
+        callbacks=[ReportProgress(progress), CheckReference()],
     )
     tokens = verdict_tokens(processor.tokenizer, format_)
-    trainer.data_collator = CheckedCollator(trainer.data_collator, processor.image_token_id, tokens)
+    trainer.data_collator = CheckedCollator(trainer.data_collator, processor, tokens)
     log = train_and_save(trainer, out, processor, format_)
-    first = {key: log[0][f"rewards/{key}"] for key in ("chosen", "rejected")}
-    if halfway is None and max(map(abs, first.values())) > 1e-3:
-        raise AssertionError(f"DPO began with a reference that is not its policy: implied rewards {first}")
     curve = [{key: entry[key] for key in ("step", "loss", "rewards/margins", "rewards/accuracies")} for entry in log]
     (out / "log.json").write_text(json.dumps(curve))
     return {
         "rows": len(rows),
         "too_long": too_long,
         "updates": steps,
-        "first_reward": first["chosen"],
+        "first_reward": log[0]["rewards/chosen"],
         "loss": round(curve[-1]["loss"], 4),
         "margin": round(curve[-1]["rewards/margins"], 4),
     }

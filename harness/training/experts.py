@@ -7,6 +7,7 @@ from typing import Any
 from harness.config import ExpertSettings
 from harness.data.preferences import read_pairs
 from harness.data.tables import read_columns, write_rows
+from harness.errors import HarnessError
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Progress
 
@@ -28,12 +29,18 @@ class Expert:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with loading(name):
             self.tokenizer = AutoTokenizer.from_pretrained(ref.location, revision=ref.revision)
-            self.model = AutoModelForSequenceClassification.from_pretrained(
+            self.model, loaded = AutoModelForSequenceClassification.from_pretrained(
                 ref.location,
                 revision=ref.revision,
                 num_labels=1,
                 dtype=getattr(torch, settings.dtype),
                 use_safetensors=True,
+                output_loading_info=True,
+            )
+        if missing := [key for key in loaded["missing_keys"] if key.startswith(("score", "classifier"))]:
+            # it would be drawn at random, and filter the data with noise
+            raise HarnessError(
+                f"expert {name!r} is no reward model: it lacks {missing[0]}.", "Name one with a score head."
             )
         self.model.to(self.device).eval()
         self.settings = settings

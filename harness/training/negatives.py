@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,33 +79,34 @@ def sample_negatives(
 ) -> dict[str, Any]:
     """Turn scored judgments into pairs of chosen and rejected ones.
 
-    Judgments of the same text count once; a presentation whose best judgment has no readable
-    verdict gives none.
+    Judgments of the same text count once, and one without a readable verdict is never chosen.
     """
     rule = find_rule(settings.rule)
     rng = random.Random(f"negatives {seed}")
-    pairs, presentations, flips = [], 0, 0
-    for line in (scored.path / "scored.jsonl").read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        presentations += 1
+    records = [json.loads(line) for line in (scored.path / "scored.jsonl").read_text(encoding="utf-8").splitlines()]
+    orders = Counter(record["id"] for record in records)
+    pairs = []
+    for record in records:
         distinct = {judgment["text"]: judgment for judgment in record["judgments"]}
         ranked = sorted(distinct.values(), key=lambda j: (-j["score"], j["text"]))
-        if ranked[0]["for_chosen"] is None:
-            continue
-        for chosen, rejected in rule(ranked, settings, rng):
-            flips += chosen["for_chosen"] != rejected["for_chosen"]
+        # an item's orders share its allowance evenly
+        share = settings.model_copy(update={"max_per_item": max(1, settings.max_per_item // orders[record["id"]])})
+        for chosen, rejected in rule(ranked, share, rng):
+            if chosen["for_chosen"] is None:
+                continue
             pairs.append(
                 {
                     "id": record["id"],
                     "chosen_second": record["chosen_second"],
                     "chosen": chosen["text"],
                     "rejected": rejected["text"],
-                    "chosen_for_label": chosen["for_chosen"],
+                    "verdicts_differ": chosen["for_chosen"] != rejected["for_chosen"],
                     "gap": round(chosen["score"] - rejected["score"], 6),
                 }
             )
     (out / "contrasts.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
-    return {"pairs": len(pairs), "presentations": presentations, "verdicts_differ": flips}
+    differ = sum(pair["verdicts_differ"] for pair in pairs)
+    return {"pairs": len(pairs), "presentations": len(records), "verdicts_differ": differ}
 
 
 def read_contrasts(contrasts: Artifact) -> list[dict[str, Any]]:

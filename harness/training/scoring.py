@@ -24,7 +24,7 @@ import numpy as np
 
 from harness.config import ExpertSettings, JudgeSettings, ScoringSettings
 from harness.data.preferences import read_pairs
-from harness.errors import unknown
+from harness.errors import HarnessError, unknown
 from harness.protocols.reading import read_strict
 from harness.training.confidence import read_split
 from harness.training.experts import Expert, read_scores
@@ -119,6 +119,8 @@ def find_dimensions(weights: dict[str, float]) -> list[tuple[str, Dimension, flo
     for name in weights:
         if name not in DIMENSIONS:
             raise unknown("scoring dimension", name, DIMENSIONS)
+    if min(weights.values(), default=0) < 0 or not any(weights.values()):
+        raise HarnessError(f"scoring.weights {weights} has a negative weight, or none above 0.", "Set one above 0.")
     return [(name, DIMENSIONS[name], weight) for name, weight in weights.items() if weight]
 
 

@@ -35,14 +35,13 @@ def sft(
         seed: of the shuffling.
         progress: told of every update.
     """
-    from trl import SFTConfig
+    from trl import SFTConfig, SFTTrainer
 
     from harness.judge.checkpoints import resolve
     from harness.judge.model import load_model, load_processor, verdict_tokens
     from harness.training.trainers import (
         CheckedCollator,
         ReportProgress,
-        VerdictWeightedSFTTrainer,
         common_arguments,
         fitting,
         freeze_vision,
@@ -74,18 +73,17 @@ def sft(
     )
     rows, too_long = fitting(processor, rows, settings.max_tokens, ("completion",))
     steps = updates or updates_for(len(rows), settings)
-    verdicts = verdict_tokens(processor.tokenizer, format_)
-    trainer = VerdictWeightedSFTTrainer(
+    trainer = SFTTrainer(
         model=model,
         args=SFTConfig(**common_arguments(out, settings, steps, seed)),
         train_dataset=rows,
         processing_class=processor,
         peft_config=adapter,
         callbacks=[ReportProgress(progress)],
-        verdicts=verdicts,
-        verdict_weight=settings.verdict_weight,
     )
-    trainer.data_collator = CheckedCollator(trainer.data_collator, processor.image_token_id, verdicts)
+    trainer.data_collator = CheckedCollator(
+        trainer.data_collator, processor, verdict_tokens(processor.tokenizer, format_)
+    )
     log = train_and_save(trainer, out, processor, format_)
     curve = [{"step": entry["step"], "loss": entry["loss"]} for entry in log]
     (out / "log.json").write_text(json.dumps(curve))

@@ -18,7 +18,7 @@ def open_judge(run: Stages, config: RunConfig) -> Artifact:
     from harness.judge.checkpoints import resolve
 
     assert config.judge is not None
-    return run(base_judge, config.judge, resolve(config.judge.model, config.judge.revision).fingerprint)
+    return run(base_judge, config.judge.untrained(), resolve(config.judge.model, config.judge.revision).fingerprint)
 
 
 def open_pairs(run: Stages, config: RunConfig) -> Artifact:

@@ -23,11 +23,11 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from harness.data.tables import fingerprint
+from harness.data.tables import data_fingerprint, fingerprint
 from harness.records.run import StageRecord
 from harness.records.store import write_atomically
 
-COMPUTING = ("torch", "transformers", "trl", "peft", "datasets")
+COMPUTING = ("torch", "transformers", "trl", "peft", "datasets", "lmms-eval")
 """Libraries whose version may change a stage's result."""
 
 
@@ -121,7 +121,7 @@ class Stages:
             "inputs": [_identity(value) for value in inputs],
             "also": stage.also(*inputs) if hasattr(stage, "also") else None,
             "seed": seed,
-            "versions": {package: importlib.metadata.version(package) for package in COMPUTING},
+            "versions": versions(),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -141,8 +141,19 @@ class Stages:
 
 
 PACKAGE = Path(__file__).parent.parent
-PLAIN_MODULES = ("harness.config", "harness.errors", "harness.records", "harness.training.stages")
+PLAIN_MODULES = (
+    "harness.config",
+    "harness.errors",
+    "harness.records.run",
+    "harness.records.store",
+    "harness.training.stages",
+)
 """Modules that compute nothing of a stage's result; settings are part of the key by value."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the computing libraries."""
+    return {package: importlib.metadata.version(package) for package in COMPUTING}
 
 
 @cache
@@ -168,9 +179,10 @@ def _imported(source: bytes) -> list[Path]:
         else:
             continue
         for name in names:
-            file = PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py")
-            if file.exists() and not name.startswith(PLAIN_MODULES):
-                found.append(file)
+            place = PACKAGE.parent.joinpath(*name.split("."))
+            for file in (place.with_suffix(".py"), place / "__init__.py"):
+                if file.exists() and not name.startswith(PLAIN_MODULES):
+                    found.append(file)
     return found
 
 
@@ -179,7 +191,7 @@ def _identity(value: Any) -> Any:
         return value.key
     if isinstance(value, Path):
         # where a file lies is nothing to its result
-        return fingerprint(value)
+        return fingerprint(value) if value.suffix == ".py" else data_fingerprint(value)
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, list | tuple):

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from transformers import TrainerCallback
-from trl import SFTTrainer
 
 from harness.config import DpoSettings, JudgeSettings, SftSettings
 from harness.errors import HarnessError
@@ -78,19 +77,21 @@ class ReportProgress(TrainerCallback):  # type: ignore[misc]
 
 
 class CheckedCollator:
-    """Refuses a batch in which a row lost its verdict or its image on the way to the model."""
+    """Refuses a batch in which a row lost its verdict or image tokens on the way to the model."""
 
-    def __init__(self, collate: Callable[[list[Any]], Any], image_token: int, verdicts: VerdictTokens) -> None:
-        self.collate, self.image_token, self.verdicts = collate, image_token, verdicts
+    def __init__(self, collate: Callable[[list[Any]], Any], processor: Any, verdicts: VerdictTokens) -> None:
+        self.collate, self.processor, self.verdicts = collate, processor, verdicts
+        self.wanted: dict[tuple[int, int], int] = {}
 
     def __call__(self, rows: list[Any]) -> Any:
         """Collate and check; a DPO batch holds its chosen rows, then its rejected ones."""
+        wanted = [self.image_tokens(row["image"]) for row in rows]
         batch = self.collate(rows)
         ids = batch["input_ids"]
         trained = batch["labels"] != -100 if "labels" in batch else batch["completion_mask"] == 1
-        images = (ids == self.image_token).sum(1)
-        if (images == 0).any():
-            raise AssertionError("a training row reached the model without its image tokens")
+        arrived = (ids == self.processor.image_token_id).sum(1).tolist()
+        if arrived != wanted * (len(arrived) // len(wanted)):
+            raise AssertionError(f"image tokens wanted {wanted}, arrived {arrived}")
         if not trained.any(1).all():
             raise AssertionError("a training row lost its whole answer")
         if "labels" in batch:
@@ -99,39 +100,23 @@ class CheckedCollator:
                 raise AssertionError("a training row lost its verdict")
         return batch
 
-
-class VerdictWeightedSFTTrainer(SFTTrainer):  # type: ignore[misc]
-    """SFT in which the token that names the better answer weighs more than the others.
-
-    loss = sum_t w_t * nll_t / sum_t w_t, with w = `verdict_weight` on the row's last verdict token
-    and 1 elsewhere. A judgment has one such token among ten or more; unweighted, a small judge
-    learns to talk before it learns to judge.
-    """
-
-    def __init__(self, *args: Any, verdicts: VerdictTokens, verdict_weight: float, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.verdicts, self.verdict_weight = verdicts, verdict_weight
-        # the loss is a weighted mean over the micro-batch, so Trainer must divide by the accumulation steps
-        self.model_accepts_loss_kwargs = False
-
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """Weigh TRL's per-token log-probabilities; shapes [batch, length - 1]."""
-        outputs = model(**{**inputs, "use_cache": False}, fused_lm_head=True)
-        labels = inputs["labels"][:, 1:]
-        weights = verdict_weights(labels, self.verdicts, self.verdict_weight)
-        loss = -(outputs.log_probs * weights).sum() / weights.sum()
-        return (loss, outputs) if return_outputs else loss
+    def image_tokens(self, image: Any) -> int:
+        """Count the tokens that the processor makes of an image alone; they depend on its size only."""
+        if image.size not in self.wanted:
+            encoded = self.processor(images=[image], text=[self.processor.image_token])
+            self.wanted[image.size] = encoded["input_ids"][0].count(self.processor.image_token_id)
+        return self.wanted[image.size]
 
 
-def verdict_weights(labels: torch.Tensor, verdicts: VerdictTokens, weight: float) -> torch.Tensor:
-    """Weigh the last verdict token of each row `weight`, other trained tokens 1, the rest 0."""
-    weights = (labels != -100).float()
-    named = (labels == verdicts.first) | (labels == verdicts.second)
-    places = torch.arange(labels.shape[1], device=labels.device)
-    last = torch.where(named, places, -1).amax(1, keepdim=True)
-    return torch.where(named & (places == last), weight, weights)
+class CheckReference(TrainerCallback):  # type: ignore[misc]
+    """Stops DPO at its first update if the reference is not the policy it starts from."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        """Look at the implied rewards of the first update, which must be 0."""
+        if state.global_step == 1 and logs and "rewards/chosen" in logs:
+            rewards = [float(logs["rewards/chosen"]), float(logs["rewards/rejected"])]
+            if max(map(abs, rewards)) > 1e-3:
+                raise AssertionError(f"DPO began with a reference that is not its policy: implied rewards {rewards}")
 
 
 def peft_config(judge: JudgeSettings) -> Any:
@@ -200,4 +185,8 @@ def fitting(processor: Any, rows: Any, max_tokens: int | None, answers: tuple[st
         return bool(prompt + longest <= max_tokens)
 
     kept = rows.filter(fits)
+    if not len(kept):
+        raise HarnessError(
+            f"every one of {len(rows)} training rows is longer than max_tokens = {max_tokens}.", "Raise it."
+        )
     return kept, len(rows) - len(kept)

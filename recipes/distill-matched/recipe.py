@@ -3,6 +3,7 @@
 from harness.config import RunConfig
 from harness.training.captions import caption
 from harness.training.confidence import split_by_confidence
+from harness.training.dpo import dpo
 from harness.training.experts import expert_scores
 from harness.training.negatives import sample_negatives
 from harness.training.sampling import sample_judgments
@@ -15,11 +16,9 @@ SECTIONS = {"world", "captions", "experts", "confidence", "sft", "sampling", "sc
 
 
 def train(run: Stages, config: RunConfig, seed: int) -> Artifact:
-    from harness.training.trainers import updates_for
-
-    # how many updates CAREVL makes depends on what its stages keep, so they are run (or found) first
     base, pairs = open_judge(run, config), open_pairs(run, config)
-    captioned = run(caption, pairs, base, config.judge, config.captions)
+    # CAREVL as in its own recipe: how many updates it makes depends on what its stages keep
+    captioned = run(caption, pairs, base, config.judge.untrained(), config.captions)
     scores = run(expert_scores, captioned, config.experts)
     split = run(split_by_confidence, captioned, scores, config.confidence)
     tuned = run(sft, base, captioned, split, config.judge, config.sft, seed=seed)
@@ -28,5 +27,7 @@ def train(run: Stages, config: RunConfig, seed: int) -> Artifact:
         score_judgments, samples, tuned, captioned, scores, split, config.judge, config.experts, config.scoring
     )
     contrasts = run(sample_negatives, scored, config.negatives, seed=seed)
-    updates = tuned.info["updates"] + updates_for(contrasts.info["pairs"], config.dpo)
+    carevl = run(dpo, tuned, captioned, contrasts, config.judge, config.dpo, seed=seed)
+
+    updates = tuned.info["updates"] + carevl.info["updates"]
     return run(sft, base, pairs, None, config.judge, config.sft, updates, seed=seed)

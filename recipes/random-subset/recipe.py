@@ -13,7 +13,7 @@ SECTIONS = {"world", "captions", "experts", "confidence", "sft"}
 
 def train(run: Stages, config: RunConfig, seed: int) -> Artifact:
     base, pairs = open_judge(run, config), open_pairs(run, config)
-    pairs = run(caption, pairs, base, config.judge, config.captions)
+    pairs = run(caption, pairs, base, config.judge.untrained(), config.captions)
     scores = run(expert_scores, pairs, config.experts)
     split = run(split_by_confidence, pairs, scores, config.confidence)
     drawn = run(random_subset, pairs, split, seed=seed)

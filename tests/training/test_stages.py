@@ -66,17 +66,35 @@ def test_a_failed_stage_leaves_no_artifact(run: Stages) -> None:
     assert not [path for path in run.root.iterdir() if path.is_dir() and not path.name.endswith(".part")]
 
 
-def test_code_that_a_stage_imports_is_part_of_its_key(tmp_path: Path) -> None:
-    package = Path(module.__file__).parent.parent
-    sft = package / "training" / "sft.py"
-    text = sft.read_text()
-    assert "harness.training.rows" in text
-    copy = tmp_path / "sft.py"
-    copy.write_text(text)
-    before = code_hash(copy)
-    other = tmp_path / "other.py"
-    other.write_text(text.replace("rationale(p.pair", "rationale( p.pair"))
-    assert code_hash(other) != before
+def test_code_that_a_stage_imports_is_part_of_its_key(tmp_path: Path, monkeypatch) -> None:
+    package = tmp_path / "harness"
+    (package / "deep").mkdir(parents=True)
+    stage, helper, config = (package / name for name in ("stage.py", "deep/helper.py", "config.py"))
+    stage.write_text("def work():\n    from harness.deep.helper import run\n    from harness.config import Section")
+    config.write_text("Section = 1")
+    hashes = []
+    monkeypatch.setattr(module, "PACKAGE", package)
+    for text in ("run = 1", "run = 2", "from harness.deep import other\nrun = 2"):
+        helper.write_text(text)
+        code_hash.cache_clear()
+        hashes.append(code_hash(stage))
+    (package / "deep/other.py").write_text("a = 1")
+    code_hash.cache_clear()
+    hashes.append(code_hash(stage))
+    assert len(set(hashes)) == 4
+    config.write_text("Section = 2")
+    code_hash.cache_clear()
+    assert code_hash(stage) == hashes[-1]
+
+
+def test_a_file_is_known_by_its_content_and_the_images_it_names(run: Stages, tmp_path: Path) -> None:
+    keys = set()
+    for place, pixels in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "x.png").write_bytes(pixels)
+        (tmp_path / place / "rows.jsonl").write_text('{"image": "x.png"}\n')
+        keys.add(run(count_up, tmp_path / place / "rows.jsonl", NegativeSettings()).key)
+    assert len(keys) == 2
 
 
 def test_what_has_no_identity_is_refused(run: Stages) -> None:

@@ -1,9 +1,10 @@
 """What is asserted of every training row, on the real collators and the embedded judge."""
 
 import io
+from types import SimpleNamespace
 
+import datasets
 import pytest
-import torch
 from PIL import Image
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
@@ -13,9 +14,9 @@ from harness.embedded.data import preference_rows
 from harness.errors import HarnessError
 from harness.judge.checkpoints import resolve
 from harness.judge.format import EMBEDDED, PLAIN, JudgeFormat
-from harness.judge.model import VerdictTokens, load_processor, verdict_tokens
+from harness.judge.model import load_processor, verdict_tokens
 from harness.training.rows import conversation
-from harness.training.trainers import CheckedCollator, common_arguments, updates_for, verdict_weights
+from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, fitting, updates_for
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def collators(processor, max_length: int | None):
     sft = DataCollatorForVisionLanguageModeling(processor, max_length=max_length, completion_only_loss=True)
     dpo = DataCollatorForVisionPreference(processor, max_length=max_length)
     return [
-        (CheckedCollator(inner, processor.image_token_id, tokens), names)
+        (CheckedCollator(inner, processor, tokens), names)
         for inner, names in ((sft, ("completion",)), (dpo, ("chosen", "rejected")))
     ]
 
@@ -50,16 +51,9 @@ def test_whole_rows_pass_with_every_image_token_and_the_verdict_trained(processo
 
 def test_rows_that_lost_their_answer_are_refused_where_trl_says_nothing(processor) -> None:
     for collate, names in collators(processor, 24):
-        collate.collate(list(rows(4, *names)))  # TRL itself cuts the answer off without an error
+        collate.collate(list(rows(4, *names)))  # TRL itself cuts the answer off without a word
         with pytest.raises(AssertionError, match="lost its"):
             collate(list(rows(4, *names)))
-
-
-def test_only_the_last_verdict_token_weighs_more() -> None:
-    tokens = VerdictTokens(1, 2)
-    labels = torch.tensor([[-100, 7, 1, 8, 2, 9], [-100, -100, 7, 7, 1, -100]])
-    expected = torch.tensor([[0, 1, 1, 1, 8, 1], [0, 0, 1, 1, 8, 0.0]])
-    assert torch.equal(verdict_weights(labels, tokens, 8.0), expected)
 
 
 def test_verdicts_differ_in_one_token_or_are_refused(processor) -> None:
@@ -73,6 +67,32 @@ def test_verdicts_differ_in_one_token_or_are_refused(processor) -> None:
 def test_updates_follow_rows_and_epochs() -> None:
     assert updates_for(4800, SftSettings(epochs=1.5, batch_size=32)) == 225
     assert updates_for(1, DpoSettings()) == 1
+
+
+def test_image_tokens_are_counted_against_what_the_processor_makes_of_the_image(processor) -> None:
+    collate, names = collators(processor, None)[0]
+    collate.wanted[48, 48] = 8
+    with pytest.raises(AssertionError, match="image tokens wanted"):
+        collate(list(rows(2, *names)))
+
+
+def test_a_reference_that_is_not_the_policy_stops_dpo_at_once() -> None:
+    state = SimpleNamespace(global_step=1)
+    check = CheckReference()
+    check.on_log(None, state, None, {"rewards/chosen": 0.0, "rewards/rejected": 0.0})
+    with pytest.raises(AssertionError, match="not its policy"):
+        check.on_log(None, state, None, {"rewards/chosen": 0.2, "rewards/rejected": 0.0})
+
+
+def test_long_rows_are_left_out_and_counted_and_none_left_is_an_error(processor) -> None:
+    table = datasets.Dataset.from_list([{**row, "image": None} for row in rows(6, "completion")])
+    images = [row["image"] for row in rows(6, "completion")]
+    table = table.with_transform(lambda batch: {**batch, "image": images[: len(batch["prompt"])]})
+    kept, dropped = fitting(processor, table, 60, ("completion",))
+    assert len(kept) + dropped == 6
+    assert fitting(processor, table, None, ("completion",)) == (table, 0)
+    with pytest.raises(HarnessError, match="longer than max_tokens"):
+        fitting(processor, table, 5, ("completion",))
 
 
 def test_nothing_is_cut_and_batches_must_divide(tmp_path) -> None:
