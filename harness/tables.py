@@ -60,7 +60,7 @@ def results_table(results: Sequence[tuple[str, TaskResult]], width: int = 120) -
 
 
 def _with_error(estimate_: Estimate) -> str:
-    if math.isnan(estimate_.error):
+    if math.isnan(estimate_.error) or estimate_.error == 0:
         return points(estimate_.value)
     return f"{100 * estimate_.value:.1f} ±{50 * (estimate_.high - estimate_.low):.1f}"
 
