@@ -17,14 +17,15 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from harness.compare import Comparison, TaskResult, compare, format_p, load_result
+from harness.compare import Comparison, compare, format_p
 from harness.config import WorldSettings
 from harness.embedded.data import preference_truth
 from harness.metrics import METRICS, estimate, of_slice
 from harness.records import RunFolder
 from harness.registry import content_roots, load_recipe, results_root
+from harness.results import TaskResult, load_result
 from harness.run import resolve_config
-from harness.stats.clustered import holm
+from harness.stats.multiplicity import holm
 
 RECIPES = ("zero-shot", "random-subset", "distill", "distill-matched", "high-confidence", "carevl", "oracle")
 REFERENCES = ("distill", "distill-matched", "zero-shot")

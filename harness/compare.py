@@ -1,105 +1,31 @@
-"""Compares two finished runs on the items they share: paired, clustered, and honest about seeds."""
+"""Compares finished runs on the items they share: paired, clustered, and honest about seeds.
+
+`docs/statistics.md` says what each figure means, what it assumes and when it is not to be trusted.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from harness.config import differing_keys
-from harness.errors import HarnessError, NotApplicableError, RunIncompleteError
-from harness.metrics import HEADLINES, METRICS, Metric, combine, estimate, influence, of_slice, primary
-from harness.protocols import FloatArray, Kind, Protocol, Tally, find_protocol
-from harness.records import Item, Judgment, Run, RunFolder
-from harness.records.run import TaskRecord
-from harness.stats.clustered import Estimate, crossed_estimate, holm
+from harness.errors import HarnessError
+from harness.metrics import HEADLINES, METRICS, Metric, of_slice, primary
+from harness.protocols import FloatArray
+from harness.records import Run
+from harness.results import TaskResult, label
+from harness.stats.intervals import Estimate, correlation_of, leave_one_out, paired, unknown_error
+from harness.stats.mcnemar import McNemar, mcnemar
+from harness.stats.multiplicity import CORRECTIONS, holm
+from harness.stats.power import Design, design_of
+from harness.stats.resampling import bca, bootstrap, permutation_p
 
-
-@dataclass(frozen=True)
-class TaskResult:
-    """One task of one run, counted: a tally per seed."""
-
-    run: Run
-    task: TaskRecord
-    protocol: Protocol
-    items: list[Item]
-    tallies: dict[int, Tally]
-
-    @property
-    def kind(self) -> Kind:
-        """What the task asks."""
-        return self.task.kind
-
-    @property
-    def slices(self) -> list[str]:
-        """The slices in the order they are printed."""
-        return self.task.slices
-
-    def estimate(self, metric: Metric) -> Estimate:
-        """Estimate a metric over this run's seeds, with its interval."""
-        tallies = list(self.tallies.values())
-        shares = mean_influence(metric, tallies)
-        return _estimate([estimate(metric, tally) for tally in tallies], shares, tallies[0].clusters)
-
-    @property
-    def unclustered(self) -> int:
-        """Count the items of which no image is known, so that no interval can be estimated."""
-        return sum(item.cluster_id is None for item in self.items)
-
-
-def _estimate(per_seed: Sequence[float], shares: FloatArray, clusters: Sequence[str | None]) -> Estimate:
-    """Estimate with an interval, or without one where an item's cluster is not known."""
-    if None in clusters:
-        return Estimate(float(np.mean(per_seed)), *[math.nan] * 5)
-    return crossed_estimate(per_seed, shares, clusters)
-
-
-def mean_influence(metric: Metric, tallies: Sequence[Tally]) -> FloatArray:
-    """Average each item's influence over seeds."""
-    return combine(*(influence(metric, t) for t in tallies), weights=[1 / len(tallies)] * len(tallies))
-
-
-def load_result(folder: RunFolder, task: str | None = None) -> TaskResult:
-    """Read and count one task of a run.
-
-    Raises:
-        RunIncompleteError: if judgments are missing or doubled.
-        HarnessError: if the run has several tasks and none is named.
-    """
-    run = folder.read_run()
-    names = [record.task for record in run.tasks]
-    if task is None and len(names) > 1:
-        raise HarnessError(f"run {run.name} has the tasks {', '.join(names)}.", "Choose one with --task.")
-    finish = f"harness run --config {folder.path}/config.yaml --out {folder.path} --baseline none --resume"
-    if run.status != "complete" or not names:
-        raise RunIncompleteError(f"run {run.name} is {run.status}.", f"Finish it: {finish}")
-    record = next((r for r in run.tasks if r.task == (task or names[0])), None)
-    if record is None:
-        raise HarnessError(f"run {run.name} has no task {task!r}.", f"It has {', '.join(names)}.")
-    if record.not_applicable:
-        raise NotApplicableError(f"{run.name} has no answers to {record.task}: {record.not_applicable}.")
-    items, judgments = folder.read_items(record.task), folder.read_judgments(record.task)
-    seeds = sorted(int(seed) for seed in run.checkpoints)
-    _check_whole(folder, record, seeds, judgments)
-    protocol = find_protocol(record.protocol, record.kind)
-    tallies = {seed: protocol.tally(items, [j for j in judgments if j.seed == seed]) for seed in seeds}
-    return TaskResult(run, record, protocol, items, tallies)
-
-
-def _check_whole(folder: RunFolder, record: TaskRecord, seeds: list[int], judgments: list[Judgment]) -> None:
-    """Refuse a run whose judgments are not those that were to be given, each once."""
-    shown = folder.read_presentations(record.task)
-    owed = {(seed, presentation) for seed in seeds for presentation in shown}
-    given = [judgment.key for judgment in judgments]
-    failed = sum(judgment.reading == "error" for judgment in judgments)
-    if failed or len(given) != len(owed) or set(given) != owed:
-        missing, doubled = len(owed - set(given)), len(given) - len(set(given))
-        path = folder.judgments_path(record.task)
-        raise RunIncompleteError(
-            f"{path}: {missing} of {len(owed)} judgments are missing, {failed} failed, {doubled} doubled.",
-            "Restore it, or run again.",
-        )
+RESAMPLES = 10_000
+FEW = 100
+"""With fewer clusters than this the measured coverage is stated (`docs/statistics.md`)."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +36,52 @@ class Difference:
     baseline: float
     candidate: float
     estimate: Estimate
+    """Its p is by swaps of whole clusters where each side is one checkpoint, and by the interval's own
+    distribution where seeds vary, of which swaps know nothing."""
+    clusters: int = 0
+    """Clusters that bear on it."""
+    level: float = 0.95
     adjusted_p: float | None = None
-    """After Holm over the slices; None for the headline metrics."""
+    """Corrected over the slices, or over the candidates; None where there is no family."""
+
+    @property
+    def design(self) -> Design | None:
+        """The variance by what could be had more of; None where it is not known."""
+        return design_of(self.estimate)
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that data like these show with 80 % power; NaN where it cannot be told."""
+        return self.design.detectable(level=self.level) if self.design else math.nan
+
+    @property
+    def gain(self) -> tuple[float, float, float]:
+        """Value, low and high, turned so that more is better."""
+        value, low, high = self.estimate.value, self.estimate.low, self.estimate.high
+        return (-value, -high, -low) if self.metric.lower_is_better else (value, low, high)
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse` or `no difference shown`; `not estimable` without an interval."""
+        _, low, high = self.gain
+        if math.isnan(low):
+            return "not estimable"
+        return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What became of every item and answer of two runs."""
+
+    shared: int
+    baseline_only: int
+    candidate_only: int
+    baseline_unparsed: float
+    """Share of the baseline's answers to shared items in which nothing could be read."""
+    candidate_unparsed: float
+    baseline_left_out: int
+    """Shared items that the protocol leaves out of the baseline's first metric, under any seed."""
+    candidate_left_out: int
 
 
 @dataclass(frozen=True)
@@ -120,11 +90,27 @@ class Comparison:
 
     baseline: TaskResult
     candidate: TaskResult
-    items: int
-    unmatched: int
+    ledger: Ledger
     headline: list[Difference]
     slices: list[Difference]
+    mcnemar: McNemar | None
+    """On items right in every answer; None where the task has no right and wrong, or seeds vary."""
+    correlation: float
+    """Pearson's, between the two runs' item scores; NaN where one of them does not vary."""
+    bounds: tuple[float, float] | None
+    """The first difference if unparsed answers were right for one side and wrong for the other."""
     config_differences: list[str] = field(default_factory=list)
+    level: float = 0.95
+
+    @property
+    def items(self) -> int:
+        """Items that both runs have."""
+        return self.ledger.shared
+
+    @property
+    def unmatched(self) -> int:
+        """Items that only one run has."""
+        return self.ledger.baseline_only + self.ledger.candidate_only
 
     @property
     def one_seed(self) -> bool:
@@ -134,8 +120,23 @@ class Comparison:
     @property
     def other_words(self) -> bool:
         """Whether the two sides are known to have been asked in different words."""
-        asked = [set(side.task.prompts.values()) for side in (self.baseline, self.candidate)]
-        return all(asked) and asked[0] != asked[1]
+        return _other_words(self.baseline, self.candidate)
+
+    @property
+    def per_seed(self) -> list[tuple[int, float, float]]:
+        """Seed, baseline and candidate on the first metric; NaN where a side lacks the seed."""
+        metric = self.headline[0].metric
+        sides = [
+            dict(zip(side.tallies, (float(v) for v in side.sums(metric).per_seed), strict=True))
+            for side in (self.baseline, self.candidate)
+        ]
+        seeds = sorted(set(sides[0]) | set(sides[1]))
+        return [(seed, sides[0].get(seed, math.nan), sides[1].get(seed, math.nan)) for seed in seeds]
+
+    @cached_property
+    def differences(self) -> dict[str, Difference]:
+        """All differences by the metric's name, slices included."""
+        return {difference.metric.name: difference for difference in (*self.headline, *self.slices)}
 
     def sentence(self) -> str:
         """Say the verdict in one sentence."""
@@ -145,23 +146,14 @@ class Comparison:
         scale, digits = (100, 1) if metric.percent else (1, 3)
         of = "points of " if metric.percent else "of "
         size = f"{scale * first.estimate.value:+.{digits}f} {of}{metric.unit}"
-        interval = f"[{scale * first.estimate.low:+.{digits}f}, {scale * first.estimate.high:+.{digits}f}]"
-        if math.isnan(first.estimate.error):
-            reason = "no image ids" if self.baseline.unclustered or self.candidate.unclustered else "too few clusters"
+        if first.verdict == "not estimable":
+            unclustered = self.baseline.unclustered or self.candidate.unclustered
+            reason = "no image ids" if unclustered else "too few clusters, or all of them alike"
             return f"{names}: {size}; its interval is not estimable: {reason}."
-        if first.estimate.low > 0:
-            verdict = "worse" if metric.lower_is_better else "better"
-        elif first.estimate.high < 0:
-            verdict = "better" if metric.lower_is_better else "worse"
-        else:
-            verdict = "no difference shown"
+        interval = f"[{scale * first.estimate.low:+.{digits}f}, {scale * first.estimate.high:+.{digits}f}]"
         p = format_p(first.estimate.p)
-        return f"{names}: {verdict}, {size}, 95 % interval {interval}, p {p if p.startswith('<') else f'= {p}'}."
-
-
-def label(run: Run) -> str:
-    """Name a run as tables do: its recipe or model."""
-    return str(run.config.get("recipe") or run.config.get("model"))
+        told = f"{100 * self.level:g} % interval {interval}, p {p if p.startswith('<') else f'= {p}'}"
+        return f"{names}: {first.verdict}, {size}, {told}."
 
 
 def names_of(*runs: Run) -> list[str]:
@@ -177,74 +169,149 @@ def format_p(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
-def compare(baseline: TaskResult, candidate: TaskResult) -> Comparison:
+def compare(
+    baseline: TaskResult,
+    candidate: TaskResult,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    other_prompts: bool = True,
+) -> Comparison:
     """Compare two runs of the same task, data and protocol.
 
+    Args:
+        baseline: the run compared with.
+        candidate: the run compared.
+        level: of the intervals.
+        resamples: swaps drawn for the permutation test.
+        seed: of that draw.
+        other_prompts: whether judges asked in different words may be compared.
+
     Raises:
-        HarnessError: naming the first of task, data and protocol that differs.
+        HarnessError: naming the first of task, data, protocol and prompt that differs.
     """
-    _check_comparable(baseline, candidate)
-    shared = {item.item_id for item in baseline.items} & {item.item_id for item in candidate.items}
+    _check_comparable(baseline, candidate, other_prompts)
+    ids = [{item.item_id for item in side.items} for side in (baseline, candidate)]
+    shared = ids[0] & ids[1]
     if not shared:
         raise HarnessError("the two runs have no item in common.", "Run both with the same --limit.")
-    base, cand = (_restrict(result, shared) for result in (baseline, candidate))
-
-    def difference(metric: Metric) -> Difference:
-        sides = []
-        for tallies in (base, cand):
-            values = [estimate(metric, tally) for tally in tallies]
-            sides.append((values, mean_influence(metric, tallies)))
-        (b, b_influence), (c, c_influence) = sides
-        value = float(np.mean(c) - np.mean(b))
-        seeds = _seed_differences(b, c)
-        combined = _estimate(seeds, combine(c_influence, b_influence, weights=(1, -1)), base[0].clusters)
-        return Difference(metric, float(np.mean(b)), float(np.mean(c)), combined._replace(value=value))
-
+    base, cand = (side.restricted(shared) for side in (baseline, candidate))
     kind = candidate.kind
     first, *others = (METRICS[kind][name] for name in HEADLINES[kind])
-    headline = [difference(metric) for metric in (first, *(m for m in others if _countable(base, cand, m)))]
-    slices = [difference(m) for m in (of_slice(kind, n) for n in candidate.slices) if _countable(base, cand, m)]
-    adjusted = holm([d.estimate.p for d in slices])
+    wanted = [first, *(m for m in others if _countable(base, cand, m))]
+    count = len(wanted)
+    wanted += [m for m in (of_slice(kind, name) for name in candidate.slices) if _countable(base, cand, m)]
+    found = _differences(base, cand, wanted, level, resamples, seed)
+    adjusted = holm([difference.estimate.p for difference in found[count:]])
     return Comparison(
         baseline,
         candidate,
-        len(shared),
-        len(baseline.items) + len(candidate.items) - 2 * len(shared),
-        headline,
-        [replace(d, adjusted_p=p) for d, p in zip(slices, adjusted, strict=True)],
+        _ledger(base, cand, first, len(ids[0] - shared), len(ids[1] - shared)),
+        found[:count],
+        [replace(d, adjusted_p=p) for d, p in zip(found[count:], adjusted, strict=True)],
+        _mcnemar(base, cand),
+        correlation_of(_item_scores(base, first), _item_scores(cand, first)),
+        _bounds(base, cand),
         differing_keys(baseline.run.config, candidate.run.config),
+        level,
     )
 
 
-def _seed_differences(base: list[float], cand: list[float]) -> list[float]:
-    """Pair seeds where both sides have the same ones; one side with a single seed is held fixed."""
-    if len(base) == len(cand):
-        return [c - b for b, c in zip(base, cand, strict=True)]
-    if len(base) == 1 or len(cand) == 1:
-        return [c - b for c in cand for b in base]
-    raise HarnessError(
-        f"the runs have {len(base)} and {len(cand)} seeds.", "Compare runs over the same seeds, or one seed with many."
-    )
+def compare_many(
+    baseline: TaskResult, candidates: Sequence[TaskResult], correction: str = "holm", **settings: Any
+) -> list[Comparison]:
+    """Compare several candidates with one baseline; the first metric's p is corrected over the candidates."""
+    found = [compare(baseline, candidate, **settings) for candidate in candidates]
+    if len(found) < 2:
+        return found
+    adjusted = CORRECTIONS[correction]([comparison.headline[0].estimate.p for comparison in found])
+    return [
+        replace(one, headline=[replace(one.headline[0], adjusted_p=p), *one.headline[1:]])
+        for one, p in zip(found, adjusted, strict=True)
+    ]
 
 
-def _countable(base: list[Tally], cand: list[Tally], metric: Metric) -> bool:
-    return not any(math.isnan(estimate(metric, tally)) for tally in (*base, *cand))
+def _differences(
+    base: TaskResult, cand: TaskResult, metrics: Sequence[Metric], level: float, resamples: int, seed: int
+) -> list[Difference]:
+    pairs = [(base.sums(metric), cand.sums(metric)) for metric in metrics]
+    clusters = base.clusters if cand.clusters is not None else None
+    varying = len(base.tallies) > 1 or len(cand.tallies) > 1
+    paired_seeds = set(base.tallies) == set(cand.tallies)
+    swapped = [math.nan] * len(pairs)
+    if clusters is not None and not varying:
+        swapped = permutation_p(pairs, clusters, resamples, seed)
+    found = []
+    for metric, (b, c), p in zip(metrics, pairs, swapped, strict=True):
+        values = float(b.per_seed.mean()), float(c.per_seed.mean())
+        if clusters is None:
+            estimate = unknown_error(values[1] - values[0])
+        else:
+            estimate = paired(b, c, clusters, level, paired_seeds)
+            if not varying:
+                estimate = estimate._replace(p=p)
+        found.append(Difference(metric, *values, estimate, int((b.counted | c.counted).sum()), level))
+    return found
 
 
-def _restrict(result: TaskResult, shared: set[str]) -> list[Tally]:
-    """Keep the shared items of each tally, in one order for both runs."""
-    return [_select(tally, shared) for tally in result.tallies.values()]
+def bootstrap_interval(
+    comparison: Comparison, metric: Metric, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Give the BCa interval of a difference over items, for these checkpoints: a second opinion, it decides nothing."""
+    shared = {i.item_id for i in comparison.baseline.items} & {i.item_id for i in comparison.candidate.items}
+    sides = [side.restricted(shared) for side in (comparison.baseline, comparison.candidate)]
+    clusters = sides[0].clusters
+    if clusters is None or sides[1].clusters is None:
+        return math.nan, math.nan
+    base, cand = (side.sums(metric) for side in sides)
+    replicates = np.subtract(*bootstrap([cand, base], clusters, resamples, seed).T)
+    left_out = leave_one_out(cand).mean(axis=1) - leave_one_out(base).mean(axis=1)
+    return bca(float(cand.per_seed.mean() - base.per_seed.mean()), replicates, left_out, comparison.level)
 
 
-def _select(tally: Tally, shared: set[str]) -> Tally:
-    order = sorted((i for i, name in enumerate(tally.item_ids) if name in shared), key=lambda i: tally.item_ids[i])
-    columns: dict[str, Any] = {}
-    for name in ("item_ids", "slices", "clusters"):
-        columns[name] = [getattr(tally, name)[i] for i in order]
-    return Tally(**columns, columns={name: values[order] for name, values in tally.columns.items()})
+def _countable(base: TaskResult, cand: TaskResult, metric: Metric) -> bool:
+    return not any(np.isnan(side.sums(metric).per_seed).any() for side in (base, cand))
 
 
-def _check_comparable(baseline: TaskResult, candidate: TaskResult) -> None:
+def _ledger(base: TaskResult, cand: TaskResult, first: Metric, only_base: int, only_cand: int) -> Ledger:
+    unparsed = [1 - float(np.mean([np.nanmean(t["read"]) for t in side.tallies.values()])) for side in (base, cand)]
+    left_out = [int(np.isnan(_item_scores(side, first)).sum()) for side in (base, cand)]
+    return Ledger(len(base.items), only_base, only_cand, unparsed[0], unparsed[1], left_out[0], left_out[1])
+
+
+def _item_scores(side: TaskResult, metric: Metric) -> FloatArray:
+    """Give each item's score averaged over seeds, shape [items]; NaN where a seed leaves it out."""
+    columns = [tally[metric.columns[-1]] for tally in side.tallies.values()]
+    scores: FloatArray = np.mean([c.mean(axis=1) if c.ndim == 2 else c for c in columns], axis=0)
+    return scores
+
+
+def _mcnemar(base: TaskResult, cand: TaskResult) -> McNemar | None:
+    if base.kind not in ("pair", "pair-ties") or len(base.tallies) > 1 or len(cand.tallies) > 1:
+        return None
+    return mcnemar(*(next(iter(side.tallies.values()))["score"] for side in (base, cand)))
+
+
+def _bounds(base: TaskResult, cand: TaskResult) -> tuple[float, float] | None:
+    """Bound the difference over everything that unparsed answers could have been (Manski 2003)."""
+    first = primary(base.kind)
+    if "low" not in next(iter(base.tallies.values())).columns:
+        return None
+    extremes = []
+    for side in (base, cand):
+        for bound in ("low", "high"):
+            extremes.append(float(side.sums(first._replace(columns=(bound,))).per_seed.mean()))
+    base_low, base_high, cand_low, cand_high = extremes
+    low, high = cand_low - base_high, cand_high - base_low
+    return None if math.isclose(low, high, abs_tol=5e-4) else (low, high)
+
+
+def _other_words(baseline: TaskResult, candidate: TaskResult) -> bool:
+    asked = [set(side.task.prompts.values()) for side in (baseline, candidate)]
+    return all(asked) and asked[0] != asked[1]
+
+
+def _check_comparable(baseline: TaskResult, candidate: TaskResult, other_prompts: bool) -> None:
     for what, field_name in (
         ("task", "task"),
         ("data", "data_fingerprint"),
@@ -257,8 +324,9 @@ def _check_comparable(baseline: TaskResult, candidate: TaskResult) -> None:
                 f"{baseline.run.name} and {candidate.run.name} differ in {what}: {one} and {other}.",
                 "Runs are compared on the same data under the same protocol.",
             )
-
-
-def slices_of(results: Sequence[TaskResult]) -> list[str]:
-    """List every slice that any of the results has, in the order of the first that has it."""
-    return list(dict.fromkeys(name for result in results for name in result.slices))
+    if not other_prompts and _other_words(baseline, candidate):
+        one, other = ("+".join(sorted(set(side.task.prompts.values()))) for side in (baseline, candidate))
+        raise HarnessError(
+            f"{baseline.run.name} and {candidate.run.name} differ in prompt: {one} and {other}.",
+            "A judge may bring words of its own: --other-prompts compares them all the same.",
+        )

@@ -1,17 +1,13 @@
-"""The figures of a run: each a mean or a correlation over items, with its influence per item.
+"""The figures of a run: each a mean or a correlation over items, as a function of sums over clusters."""
 
-The influence of an item is the first-order change of the metric when the item's weight grows
-(the empirical influence function, divided by n). Its sum is zero, and its cluster sums give the
-standard error of the very metric that is printed, macro and correlations included.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from harness.protocols.protocol import FloatArray, Kind, Tally
+from harness.protocols.protocol import Kind, Tally
+from harness.stats.intervals import Scale
+from harness.stats.sums import Clusters, FloatArray, Sums, add_up
 
 
 class Metric(NamedTuple):
@@ -33,6 +29,13 @@ class Metric(NamedTuple):
         return {"score": "accuracy", "human": "Pearson's r", "distance": "edit distance"}.get(
             self.columns[0], self.name
         )
+
+    @property
+    def scale(self) -> Scale:
+        """On which scale its interval is taken."""
+        if len(self.columns) == 2:
+            return "correlation"
+        return "share" if self.percent else "plain"
 
     @property
     def heading(self) -> str:
@@ -96,71 +99,34 @@ def of_slice(kind: Kind, name: str) -> Metric:
     return primary(kind)._replace(name=name, title=name, macro=False, slice=name)
 
 
-class _Part(NamedTuple):
-    """The figure of one group of items in one repeat."""
+def sums(metric: Metric, tallies: Sequence[Tally], clusters: Clusters) -> Sums:
+    """Add up what the metric needs of each cluster.
 
-    weight: float
-    value: float
-    items: NDArray[np.intp]
-    """Places of the items that count."""
-    influence: FloatArray
-
-
-def _mean_part(values: FloatArray) -> tuple[float, FloatArray]:
-    mean = float(values.mean())
-    return mean, (values - mean) / len(values)
-
-
-def _pearson_part(x: FloatArray, y: FloatArray) -> tuple[float, FloatArray] | None:
-    """Return r and its influence, r's gradient along each item; None where r is not defined."""
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    u, v = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
-    r = float((u * v).mean())
-    return r, (u * v - r * (u * u + v * v) / 2) / len(x)
+    Args:
+        metric: whose.
+        tallies: one a seed, over the same items in the same order.
+        clusters: of those items.
+    """
+    slices, index = tallies[0].slice_index
+    inside = np.ones(len(index), bool) if metric.slice is None else slices[index] == metric.slice
+    names, group = (slices, index) if metric.macro else (slices[:1], np.zeros_like(index))
+    places = clusters.index * len(names) + group
+    tables = []
+    for tally in tallies:
+        *others, last = (_column(tally, name) for name in metric.columns)
+        counted = inside[:, None] & ~np.isnan(last)
+        for other in others:
+            counted = counted & ~np.isnan(other)
+        tables.append(add_up(others[0] if others else None, last, counted, places, (len(clusters), len(names))))
+    return Sums(np.stack(tables, axis=1))
 
 
-def _parts(metric: Metric, tally: Tally) -> Iterator[_Part]:
-    columns = [tally[name] for name in metric.columns]
-    inside = np.ones(len(tally.item_ids), bool)
-    if metric.slice is not None:
-        inside = np.array(tally.slices) == metric.slice
-    found: list[list[tuple[NDArray[np.intp], float, FloatArray]]] = []
-    for last in columns[-1].T if columns[-1].ndim == 2 else [columns[-1]]:
-        counted = inside & ~np.isnan(last)
-        for column in columns[:-1]:
-            counted &= ~np.isnan(column)
-        names = np.array(tally.slices)
-        groups = [counted & (names == name) for name in np.unique(names)] if metric.macro else [counted]
-        parts = []
-        for group in (group for group in groups if group.any()):
-            values = [column[group] for column in columns[:-1]]
-            part = _pearson_part(values[0], last[group]) if values else _mean_part(last[group])
-            if part is not None:
-                parts.append((np.flatnonzero(group), *part))
-        if parts:
-            found.append(parts)
-    for parts in found:
-        for items, value, shares in parts:
-            yield _Part(1 / (len(found) * len(parts)), value, items, shares)
+def _column(tally: Tally, name: str) -> FloatArray:
+    values = tally[name]
+    return values if values.ndim == 2 else values[:, None]
 
 
 def estimate(metric: Metric, tally: Tally) -> float:
-    """Compute the metric; NaN if no item counts, or no slice has a correlation."""
-    parts = list(_parts(metric, tally))
-    return sum(part.weight * part.value for part in parts) if parts else float("nan")
-
-
-def influence(metric: Metric, tally: Tally) -> FloatArray:
-    """Return each item's influence on the metric, shape [items], summing to zero; NaN if it does not count."""
-    shares = np.full(len(tally.item_ids), np.nan)
-    for part in _parts(metric, tally):
-        shares[part.items] = np.nan_to_num(shares[part.items]) + part.weight * part.influence
-    return shares
-
-
-def combine(*influences: FloatArray, weights: Sequence[float]) -> FloatArray:
-    """Add influences, weighted; an item that counts in one of them counts, with 0 where it does not."""
-    total = sum(weight * np.nan_to_num(shares) for weight, shares in zip(weights, influences, strict=True))
-    nowhere = np.all([np.isnan(shares) for shares in influences], axis=0)
-    return np.where(nowhere, np.nan, total)
+    """Compute the metric of one seed; NaN if no item counts, or no slice has a correlation."""
+    together = Clusters(np.zeros(len(tally.item_ids), np.intp), np.zeros(1, np.intp))
+    return float(sums(metric, [tally], together).per_seed[0])

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.compare import Comparison, Difference, TaskResult, format_p, label, names_of, slices_of
+from harness.compare import Comparison, Difference, format_p, names_of
 from harness.metrics import METRICS, Metric, estimate, of_slice
 from harness.records import Judgment
-from harness.stats.clustered import Estimate
+from harness.results import TaskResult, label, slices_of
+from harness.stats.intervals import Estimate
 
 SYNTHETIC = "embedded synthetic world, not the published benchmark"
 

@@ -13,7 +13,7 @@ from harness.errors import DataError, ExitCode, HarnessError, NotApplicableError
 from harness.registry import Recipe, content_roots, find_run, list_runs, load_recipe, results_root
 
 if TYPE_CHECKING:
-    from harness.compare import TaskResult
+    from harness.results import TaskResult
 
 
 def ls(options: Namespace) -> ExitCode:
@@ -87,9 +87,9 @@ def _list_runs(roots: Sequence[Path]) -> Any:
 def compare(options: Namespace) -> ExitCode:
     """Compare two finished runs."""
     from harness.compare import compare as compare_results
-    from harness.compare import load_result
     from harness.console import Screen
     from harness.records import RunFolder
+    from harness.results import load_result
     from harness.tables import print_comparison, results_table, slices_table
 
     baseline, candidate = (
@@ -159,11 +159,11 @@ def _audit_file(path: Path, write: bool) -> ExitCode:
 
 def score(options: Namespace) -> ExitCode:
     """Read judgments made elsewhere into a run, and print what it says."""
-    from harness.compare import load_result
     from harness.console import Screen
     from harness.evaluate.hooks import load_hooks
     from harness.importing.score import score as score_file
     from harness.registry import load_task
+    from harness.results import load_result
 
     task = load_task(options.task, content_roots(options.include_path))
     folder = score_file(
@@ -344,8 +344,8 @@ def _dry_run(plans: list[Plan]) -> ExitCode:
 def _show(console: Any, plans: list[Plan]) -> None:
     """Print tables and verdict for each task of the finished runs."""
     from harness.compare import compare as compare_results
-    from harness.compare import load_result
     from harness.records import RunFolder
+    from harness.results import load_result
     from harness.tables import print_comparison
 
     role, config, _, path = plans[-1]
@@ -395,8 +395,8 @@ def _show_task(console: Any, folder: Any, rows: list[tuple[str, "TaskResult"]]) 
 
 def _neighbours(shown: Sequence["TaskResult"]) -> list["TaskResult"]:
     """Find finished zero-shot and random-subset runs on the same footing as the candidate's."""
-    from harness.compare import label, load_result
     from harness.records import RunFolder
+    from harness.results import label, load_result
 
     candidate = shown[0]
     found: dict[str, TaskResult] = {}

@@ -26,7 +26,7 @@ def test_light_commands_stay_light(arguments: list[str], results) -> None:
 
 
 def test_consumers_import_nothing_heavy() -> None:
-    modules = "harness.compare, harness.tables, harness.verbs, harness.records, harness.stats.clustered"
+    modules = "harness.compare, harness.tables, harness.verbs, harness.records, harness.stats.intervals"
     code = f"import sys, {modules}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare import compare, load_result
+from harness.compare import compare
 from harness.errors import HarnessError, RunIncompleteError
 from harness.records import Item, Judgment, Run, RunFolder
 from harness.records.run import TaskRecord
+from harness.results import load_result
 from tests.toys import make_items, make_judgments
 
 

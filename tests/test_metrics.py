@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.metrics import METRICS, estimate, influence, of_slice
+from harness.metrics import METRICS, estimate, of_slice, sums
 from harness.protocols import Tally, find_protocol
+from harness.stats.intervals import leave_one_out
+from harness.stats.sums import Clusters
 from tests.toys import make_items, make_judgments
 
 
@@ -27,19 +29,15 @@ def test_a_perfect_judge_is_perfect_in_every_figure() -> None:
 
 
 @given(st.floats(0.05, 0.95), st.sampled_from(list(METRICS["pair"])))
-def test_influences_sum_to_zero_and_predict_the_jackknife(accuracy: float, name: str) -> None:
-    counted = tally(accuracy, 90)
-    metric = METRICS["pair"][name]
-    shares = influence(metric, counted)
-    assert np.nansum(shares) == pytest.approx(0, abs=1e-9)
-    full = estimate(metric, counted)
-    without = _without(counted, 5)
-    count = 30 if metric.macro else 90
-    assert estimate(metric, without) - full == pytest.approx(-shares[5] * count / (count - 1), abs=1e-9)
+def test_leaving_out_a_cluster_is_the_metric_of_the_others(accuracy: float, name: str) -> None:
+    counted, metric = tally(accuracy, 90), METRICS["pair"][name]
+    clusters = Clusters.of(counted.clusters, counted.slices)
+    left_out = leave_one_out(sums(metric, [counted], clusters))[7, 0]
+    others = [i for i in range(90) if clusters.index[i] != 7]
+    assert left_out == pytest.approx(estimate(metric, _kept(counted, others)), abs=1e-12)
 
 
-def _without(counted, place: int):
-    kept = [i for i in range(len(counted.item_ids)) if i != place]
+def _kept(counted, kept: list[int]):
     lists = ([column[i] for i in kept] for column in (counted.item_ids, counted.slices, counted.clusters))
     return Tally(*lists, {name: values[kept] for name, values in counted.columns.items()})
 

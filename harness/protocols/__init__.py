@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from harness.errors import HarnessError, unknown
 from harness.protocols import asking, counting
-from harness.protocols.protocol import FloatArray, Kind, Protocol, Tally
+from harness.protocols.protocol import Kind, Protocol, Tally
+from harness.stats.sums import FloatArray
 
 __all__ = ["PROTOCOLS", "FloatArray", "Kind", "Protocol", "Tally", "find_protocol"]
 

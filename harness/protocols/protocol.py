@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.records import Item, Judgment, Presentation
-
-FloatArray = NDArray[np.float64]
+from harness.stats.sums import FloatArray
 
 Kind = Literal["pair", "pair-ties", "score", "batch"]
 """What a task asks: which of two responses is better, the same where people also say *tie*, a grade
@@ -28,6 +28,12 @@ class Tally:
 
     def __getitem__(self, column: str) -> FloatArray:
         return self.columns[column]
+
+    @cached_property
+    def slice_index(self) -> tuple[NDArray[np.str_], NDArray[np.intp]]:
+        """The slices' names, sorted, and each item's place among them."""
+        names, index = np.unique(np.array(self.slices), return_inverse=True)
+        return names, index
 
 
 @dataclass(frozen=True)
