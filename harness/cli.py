@@ -42,13 +42,27 @@ List what there is.
   harness ls runs         finished and unfinished runs, newest first
 """
 COMPARE_HELP = """\
-Compare two finished runs on the items they share.
+Compare finished runs with a baseline, on the items they share: paired, clustered by image, crossed with seeds.
 
   harness compare distill-embedded-vlrewardbench-1a2b3c4d carevl-embedded-vlrewardbench-5e6f7a8b
-  harness compare results/runs/distill-... results/runs/carevl-...
+  harness compare results/runs/distill-... results/runs/carevl-... --format md -o comparison.md
+  harness compare BASE CAND1 CAND2 CAND3 --correct bh
 
-Prints the paired difference of each metric with its clustered interval and p-value. Runs over other
-data or under another protocol are refused.
+Prints, for each metric and slice, the difference with its deciding interval, p (Holm over slices; Holm or
+Benjamini-Hochberg over candidates) and the smallest difference that data like these show; each seed;
+and what the comparison does not speak of. Runs on other data, or asked by another protocol or in other
+words, are refused. docs/statistics.md says how each figure is made and when not to trust it.
+Exit codes: 0 done, whatever the figures say (`harness gate` judges); 2 usage; 4 a run is incomplete.
+"""
+POWER_HELP = """\
+Say what two finished runs could have shown, and how many items, repeats or seeds would show an effect.
+
+  harness power BASE CAND --effect 0.02
+      two points of the first metric, in 4 cases of 5
+  harness power BASE CAND --effect 0.05 --metric reasoning
+      in one slice
+
+Nothing is guessed: discordance, clusters, repeats and seeds are those of these very runs.
 """
 AUDIT_HELP = """\
 Find the whole numbers behind a published row: on which split of the items it was counted, and how many
@@ -85,6 +99,9 @@ Read judgments made elsewhere into a finished run; no model is asked, and torch 
 Texts are read again, by the protocol's reader. Then: harness compare RUN OTHER.
 Exit codes: 0 done; 2 usage, or a file that is wrong in the row named; 4 answers that the protocol counts are missing.
 """
+
+
+FORMATS = ("rich", "md", "latex", "csv", "json", "html")
 
 
 class Parser(argparse.ArgumentParser):
@@ -137,10 +154,28 @@ def build_parser() -> Parser:
     ls.add_argument("kind", choices=("tasks", "recipes", "profiles", "runs"))
     _include(ls)
 
-    compare = verbs.add_parser("compare", help="compare two runs", description=COMPARE_HELP, formatter_class=raw)
+    compare = verbs.add_parser("compare", help="compare runs", description=COMPARE_HELP, formatter_class=raw)
     compare.add_argument("baseline", metavar="BASE", help="name or folder of the baseline's run")
-    compare.add_argument("candidate", metavar="CAND", help="name or folder of the candidate's run")
+    compare.add_argument("candidates", metavar="CAND", nargs="+", help="names or folders of the candidates' runs")
     compare.add_argument("--task", metavar="T", help="which task, if the runs have several")
+    compare.add_argument("--correct", choices=("holm", "bh"), default="holm", help="over several candidates")
+    compare.add_argument("--other-prompts", action="store_true", help="compare judges asked in different words")
+    compare.add_argument("--bootstrap", action="store_true", help="give the bootstrap's interval (BCa) beside")
+    compare.add_argument("--resamples", metavar="N", type=_count, default=10_000, help="swaps drawn (default: 10000)")
+    compare.add_argument("--seed", metavar="N", type=int, default=0, help="of the draws (default: 0)")
+    _level(compare)
+    _output(compare)
+
+    power = verbs.add_parser(
+        "power", help="plan what would show an effect", description=POWER_HELP, formatter_class=raw
+    )
+    power.add_argument("baseline", metavar="BASE", help="name or folder of the baseline's run")
+    power.add_argument("candidate", metavar="CAND", help="name or folder of the candidate's run")
+    power.add_argument("--effect", metavar="D", type=float, default=0.02, help="in the metric's unit (default: 0.02)")
+    power.add_argument("--metric", metavar="M", help="a metric or a slice (default: the task's first)")
+    power.add_argument("--task", metavar="T", help="which task, if the runs have several")
+    _level(power)
+    _output(power)
 
     audit = verbs.add_parser(
         "audit", help="check a published row for whole numbers", description=AUDIT_HELP, formatter_class=raw
@@ -161,6 +196,33 @@ def build_parser() -> Parser:
     score.add_argument("--out", metavar="DIR", type=Path, help="the run's folder (default: results/runs/NAME)")
     _include(score)
     return parser
+
+
+def _count(text: str) -> int:
+    """Read a number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    """Read a level, above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no level between 0 and 1, such as 0.95")
+    return value
+
+
+def _level(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--level", metavar="L", type=_share, default=0.95, help="of the intervals (default: 0.95)")
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=FORMATS, default="rich", help="default: a terminal's, or told from -o")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
 
 
 def _include(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -218,10 +217,16 @@ def compare(
 
 
 def compare_many(
-    baseline: TaskResult, candidates: Sequence[TaskResult], correction: str = "holm", **settings: Any
+    baseline: TaskResult,
+    candidates: Sequence[TaskResult],
+    correction: str = "holm",
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    other_prompts: bool = True,
 ) -> list[Comparison]:
     """Compare several candidates with one baseline; the first metric's p is corrected over the candidates."""
-    found = [compare(baseline, candidate, **settings) for candidate in candidates]
+    found = [compare(baseline, candidate, level, resamples, seed, other_prompts) for candidate in candidates]
     if len(found) < 2:
         return found
     adjusted = CORRECTIONS[correction]([comparison.headline[0].estimate.p for comparison in found])
@@ -303,7 +308,7 @@ def _bounds(base: TaskResult, cand: TaskResult) -> tuple[float, float] | None:
             extremes.append(float(side.sums(first._replace(columns=(bound,))).per_seed.mean()))
     base_low, base_high, cand_low, cand_high = extremes
     low, high = cand_low - base_high, cand_high - base_low
-    return None if math.isclose(low, high, abs_tol=5e-4) else (low, high)
+    return (low, high) if high - low >= 1e-3 else None
 
 
 def _other_words(baseline: TaskResult, candidate: TaskResult) -> bool:

@@ -6,6 +6,7 @@ import os
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from harness.registry import Recipe, content_roots, find_run, list_runs, load_re
 
 if TYPE_CHECKING:
     from harness.results import TaskResult
+    from harness.sheet import Sheet
 
 
 def ls(options: Namespace) -> ExitCode:
@@ -85,26 +87,88 @@ def _list_runs(roots: Sequence[Path]) -> Any:
 
 
 def compare(options: Namespace) -> ExitCode:
-    """Compare two finished runs."""
+    """Compare finished runs with a baseline."""
+    _one_thread()
+    from harness.compare import compare_many
+    from harness.findings import by_seed, candidates, differences, remarks
+    from harness.tables import results_sheets
+
+    baseline, *others = _results(options, options.baseline, *options.candidates)
+    found = compare_many(
+        baseline, others, options.correct, options.level, options.resamples, options.seed, options.other_prompts
+    )
+    sheets = results_sheets([*(("candidate", other) for other in others), ("baseline", baseline)])
+    if options.format == "csv":
+        # tables of unlike columns make no table that a spreadsheet can use
+        sheets = []
+    for comparison in found:
+        table = differences(comparison, every_slice=True, bootstrap=options.bootstrap)
+        seeds = by_seed(comparison)
+        notes = [comparison.sentence(), *remarks(comparison)]
+        if comparison.config_differences:
+            notes.append(f"Their configurations differ in: {', '.join(comparison.config_differences)}.")
+        sheets += [*([seeds] if seeds and options.format != "csv" else []), replace(table, notes=tuple(notes))]
+    if len(found) > 1 and options.format != "csv":
+        sheets.append(candidates(found, options.correct))
+    _write_sheets(sheets, options)
+    return ExitCode.OK
+
+
+def power(options: Namespace) -> ExitCode:
+    """Say what two runs could have shown, and what would show an effect."""
+    _one_thread()
     from harness.compare import compare as compare_results
-    from harness.console import Screen
+    from harness.power import plan
+
+    baseline, candidate = _results(options, options.baseline, options.candidate)
+    comparison = compare_results(baseline, candidate, options.level)
+    name = options.metric or comparison.headline[0].metric.name
+    if name not in comparison.differences:
+        raise unknown("metric", name, comparison.differences, "A slice may be named, too.")
+    sheet, told = plan(comparison, comparison.differences[name], options.effect)
+    _write_sheets([replace(sheet, notes=tuple(told))], options)
+    return ExitCode.OK
+
+
+def _one_thread() -> None:
+    """Keep matrix products on one thread: they are small, and threads would only wait for each other."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def _write_sheets(sheets: Sequence["Sheet"], options: Namespace) -> None:
+    """Print tables, or write them to -o FILE in one step."""
+    from harness import formats
+    from harness.records.store import write_atomically
+
+    if options.format == "rich" and options.output is None:
+        from harness.console import Screen
+
+        console = Screen()
+        for sheet in sheets:
+            console.print(formats.rich_table(replace(sheet, notes=()), console.width))
+            if sheet.notes:
+                _verdict(console, sheet.notes[0], sheet.notes[1:])
+        return
+    writers = {"md": formats.to_md, "latex": formats.to_latex, "csv": formats.to_csv}
+    writers |= {"json": formats.to_json, "html": formats.to_html}
+    name = options.format
+    if options.output and name == "rich":
+        name = {".tex": "latex", ".htm": "html"}.get(options.output.suffix, options.output.suffix.lstrip("."))
+    if name not in writers:
+        raise unknown("format", name, writers, "Say --format.")
+    told = writers[name](sheets)
+    if options.output is None:
+        print(told, end="")
+    else:
+        write_atomically(options.output, told)
+
+
+def _results(options: Namespace, *names: str) -> list["TaskResult"]:
+    """Read runs by name or folder."""
     from harness.records import RunFolder
     from harness.results import load_result
-    from harness.tables import print_comparison, results_table, slices_table
 
-    baseline, candidate = (
-        load_result(RunFolder(find_run(name)), options.task) for name in (options.baseline, options.candidate)
-    )
-    console = Screen()
-    comparison = compare_results(baseline, candidate)
-    rows = [("candidate", candidate), ("baseline", baseline)]
-    console.print(results_table(rows, console.width))
-    if (by_slice := slices_table(rows)) is not None:
-        console.print(by_slice)
-    print_comparison(console, comparison)
-    if comparison.config_differences:
-        console.print(f"Their configurations differ in: {', '.join(comparison.config_differences)}.")
-    return ExitCode.OK
+    return [load_result(RunFolder(find_run(name)), options.task) for name in names]
 
 
 def audit(options: Namespace) -> ExitCode:
@@ -344,9 +408,10 @@ def _dry_run(plans: list[Plan]) -> ExitCode:
 def _show(console: Any, plans: list[Plan]) -> None:
     """Print tables and verdict for each task of the finished runs."""
     from harness.compare import compare as compare_results
+    from harness.findings import differences, remarks
+    from harness.formats import rich_table
     from harness.records import RunFolder
     from harness.results import load_result
-    from harness.tables import print_comparison
 
     role, config, _, path = plans[-1]
     for task in config.tasks:
@@ -365,7 +430,8 @@ def _show(console: Any, plans: list[Plan]) -> None:
         console.print()
         _show_task(console, RunFolder(path), rows)
         if comparison:
-            print_comparison(console, comparison)
+            console.print(rich_table(differences(comparison), console.width))
+            _verdict(console, comparison.sentence(), remarks(comparison))
     console.print("\nWritten:")
     for _, _, _, folder in plans:
         console.print(f"  {folder}", soft_wrap=True)
@@ -377,20 +443,29 @@ def _show(console: Any, plans: list[Plan]) -> None:
 
 def _show_task(console: Any, folder: Any, rows: list[tuple[str, "TaskResult"]]) -> None:
     """Print the figures of a run's task, beside other runs', and what there is to know about them."""
+    from harness.formats import rich_table
     from harness.records import Judgment
-    from harness.tables import notes, results_table, slices_table, vote_curve
+    from harness.tables import notes, results_sheets, vote_curve
 
     _, result = rows[0]
-    console.print(results_table(rows, console.width))
-    if (by_slice := slices_table(rows)) is not None:
-        console.print(by_slice)
+    for sheet in results_sheets(rows):
+        console.print(rich_table(sheet, console.width))
     for note in notes(result):
         console.print(note)
     judgments: dict[int, list[Judgment]] = {}
     for judgment in folder.read_judgments(result.task.task):
         judgments.setdefault(judgment.seed, []).append(judgment)
     if (curve := vote_curve(result, judgments)) is not None:
-        console.print(curve)
+        console.print(rich_table(curve, console.width))
+
+
+def _verdict(console: Any, sentence: str, remarks: Sequence[str]) -> None:
+    """Print the verdict, and below it what it rests on."""
+    from harness.formats import isolated
+
+    console.print(f"\n{isolated(sentence)}", style="bold", markup=False)
+    for remark in remarks:
+        console.print(isolated(remark), markup=False)
 
 
 def _neighbours(shown: Sequence["TaskResult"]) -> list["TaskResult"]:

@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Verdict = Literal["first", "second", "tie"]
 """Which of the two responses *shown* is better."""
@@ -40,7 +40,7 @@ class Judgment(BaseModel):
     text: str
     """The answer as it came, unchanged."""
     reading: Reading
-    p_first: float | None = None
+    p_first: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
     """P(the response shown first is better) among the two verdicts, where the backend gives it."""
     tokens: int | None = None
     """Tokens the answer took, where known."""

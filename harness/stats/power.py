@@ -47,13 +47,17 @@ class Design:
         return reach(level, parts) + reach(2 * POWER - 1, parts)
 
     def needed(self, effect: float, what: str, level: float = 0.95) -> float:
-        """Give how many times as many `items`, `repeats` or `seeds` tell `effect` from 0; infinity if none do."""
+        """Give how many times as many `items`, `repeats`, `seeds` (or `both` items and seeds) tell `effect` from 0.
+
+        Infinity if no number does.
+        """
+        more = ("items", "seeds") if what == "both" else (what,)
         low, high = 0.0, math.log(MOST)
-        if not self.detectable(**{what: MOST}, level=level) <= effect:
+        if not self.detectable(**dict.fromkeys(more, MOST), level=level) <= effect:
             return math.inf
         for _ in range(40):
             middle = (low + high) / 2
-            enough = self.detectable(**{what: math.exp(middle)}, level=level) <= effect
+            enough = self.detectable(**dict.fromkeys(more, math.exp(middle)), level=level) <= effect
             low, high = (low, middle) if enough else (middle, high)
         return math.exp(high)
 
