@@ -154,9 +154,9 @@ def main() -> None:
     print(table)
     if options.write:
         told = (
-            f"# Time of `harness compare`\n\n`benchmarks/compare.py --write`: two drawn runs of {ITEMS} items x {VOTES} "
-            f"votes, {RESAMPLES} swaps of whole clusters, {ROUNDS} whole processes each, on "
-            f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}. torch is not imported.\n\n"
+            f"# Time of `harness compare`\n\n`benchmarks/compare.py --write`: two drawn runs of {ITEMS} items x "
+            f"{VOTES} votes, {RESAMPLES} swaps of whole clusters, {ROUNDS} whole processes each, on {os.cpu_count()} "
+            f"cores ({platform.machine()}), Python {platform.python_version()}. torch is not imported.\n\n"
         )
         Path(__file__).with_suffix(".md").write_text(told + table + "\n", encoding="utf-8")
 

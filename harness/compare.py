@@ -97,7 +97,7 @@ class Comparison:
     correlation: float
     """Pearson's, between the two runs' item scores; NaN where one of them does not vary."""
     bounds: tuple[float, float] | None
-    """The first difference if unparsed answers were right for one side and wrong for the other."""
+    """Of the first difference, over all that answers without a verdict could have been; None if there are none."""
     config_differences: list[str] = field(default_factory=list)
     level: float = 0.95
 

@@ -125,7 +125,7 @@ def remarks(comparison: Comparison) -> list[str]:
     if comparison.bounds:
         low, high = comparison.bounds
         told.append(
-            "If unparsed answers had been right for one side and wrong for the other, the difference would lie between "
+            "Whatever the answers without a verdict would have been, the difference lies between "
             f"{signed(first.metric, low)} and {signed(first.metric, high)}."
         )
     return told

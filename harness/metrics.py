@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.protocols.protocol import Kind, Tally
+from harness.protocols.protocol import Tally
+from harness.records import Kind
 from harness.stats.intervals import Scale
 from harness.stats.sums import Clusters, FloatArray, Sums, add_up
 

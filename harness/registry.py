@@ -16,7 +16,7 @@ import yaml
 
 from harness.config import read_yaml
 from harness.errors import HarnessError, unknown
-from harness.protocols.protocol import Kind
+from harness.records import Kind
 
 
 def content_roots(include: Sequence[Path] = ()) -> list[Path]:

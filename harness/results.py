@@ -8,8 +8,8 @@ import numpy as np
 
 from harness.errors import HarnessError, NotApplicableError, RunIncompleteError
 from harness.metrics import Metric, sums
-from harness.protocols import Kind, Protocol, Tally, find_protocol
-from harness.records import Item, Judgment, Run, RunFolder
+from harness.protocols import Protocol, Tally, find_protocol
+from harness.records import Item, Judgment, Kind, Run, RunFolder
 from harness.records.run import TaskRecord
 from harness.stats.intervals import Estimate, single, unknown_error
 from harness.stats.ranking import Rank, rank

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from harness.errors import HarnessError, unknown
 from harness.protocols import asking, counting
-from harness.protocols.protocol import Kind, Protocol, Tally
+from harness.protocols.protocol import Protocol, Tally
+from harness.records import Kind
 from harness.stats.sums import FloatArray
 
-__all__ = ["PROTOCOLS", "FloatArray", "Kind", "Protocol", "Tally", "find_protocol"]
+__all__ = ["PROTOCOLS", "FloatArray", "Protocol", "Tally", "find_protocol"]
 
 _AS_PUBLISHED = {"do_sample": True, "temperature": 0.4, "top_p": 0.2, "max_new_tokens": 2048}
 """MLLM-as-a-Judge's README; its scripts have other values, see tasks/mllm_judge/README.md."""

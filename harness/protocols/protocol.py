@@ -3,17 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.records import Item, Judgment, Presentation
+from harness.records import Item, Judgment, Kind, Presentation
 from harness.stats.sums import FloatArray
-
-Kind = Literal["pair", "pair-ties", "score", "batch"]
-"""What a task asks: which of two responses is better, the same where people also say *tie*, a grade
-for one response, or an order of several."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+Kind = Literal["pair", "pair-ties", "score", "batch"]
+"""What a task asks: which of two responses is better, the same where people also say *tie*, a grade
+for one response, or an order of several."""
+
 Label = Literal["tie"] | int | tuple[int, ...]
 """What people say of an item: which of two responses is better (0, 1, or `tie`), the grade of one
 response, or the order of several from best to worst, as places in `Item.responses`."""

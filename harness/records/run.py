@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.records.item import Kind
+
 Status = Literal["unfinished", "complete"]
 
 
@@ -13,7 +15,7 @@ class TaskRecord(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     task: str
-    kind: Literal["pair", "pair-ties", "score", "batch"]
+    kind: Kind
     protocol: str
     protocol_version: int
     reader: str
