@@ -69,7 +69,9 @@ class Setting:
         said += [f"one seed, SD {self.seed_points:g} points"] if self.seeds == 1 and self.seed_points else []
         said += [f"{100 * self.unparsed:g} % unparsed"] if self.unparsed else []
         said += [f"{self.repeats} repeats"] if self.repeats > 1 else []
-        said += ["no clusters"] if self.largest == 1 else []
+        said += (
+            [] if self.largest == 6 else ["no clusters" if self.largest == 1 else f"clusters of 1 to {self.largest}"]
+        )
         return ", ".join(said)
 
 
