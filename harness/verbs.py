@@ -252,6 +252,74 @@ def score(options: Namespace) -> ExitCode:
     return ExitCode.OK
 
 
+def leaderboard(options: Namespace) -> ExitCode:
+    """Set finished runs side by side."""
+    from dataclasses import replace
+
+    from harness.counted import Cache
+    from harness.leaderboard import collect, published, published_sheet
+    from harness.leaderboard import leaderboard as draw_up
+    from harness.records import RunFolder
+    from harness.registry import expand_tasks, find_tasks, published_root
+
+    roots = content_roots(options.include_path)
+    known = find_tasks(roots)
+    tasks = expand_tasks([options.task], roots) if options.task in known else [options.task] if options.task else []
+    # a run named twice is one run
+    paths = list(dict.fromkeys(find_run(name).resolve() for name in options.runs)) or list_runs()
+    cache = Cache(results_root() / "cache/counted")
+    found, left_out = collect(map(RunFolder, paths), tasks, bool(options.runs), cache)
+    sheets = draw_up(found, cache)
+    if options.published:
+        for task, runs in found.items():
+            if rows := published(published_root(), task):
+                synthetic = any(counted.result.task.synthetic for counted in runs)
+                sheets.append(published_sheet(task, rows, synthetic))
+    told = f"Left out: {' '.join(left_out)}"
+    if not sheets:
+        if options.task and options.task not in known:
+            raise unknown("task", options.task, known, "`harness ls tasks` describes them.")
+        what = f"no finished run has the task {options.task}." if options.task else "there is no finished run."
+        fix = "`harness ls runs` lists what there is; --published shows what others printed."
+        raise HarnessError(f"{what} {told}" if left_out else what, fix)
+    if left_out:
+        sheets[0] = replace(sheets[0], notes=(*sheets[0].notes, told))
+    _write_sheets(sheets, options.format, options.out)
+    return ExitCode.OK
+
+
+SUFFIXES = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json", ".html": "html"}
+
+
+def _write_sheets(sheets: Sequence["Sheet"], form: str | None, out: Path | None) -> None:
+    """Show tables, or write them to a file in the format that was named or that its name tells."""
+    import io
+    import sys
+
+    from harness.console import Screen
+    from harness.formats import TEXTS, harmless, rich_table
+    from harness.records.store import write_atomically
+
+    form = form or SUFFIXES.get(out.suffix.lower() if out else "", "rich")
+    if form == "rich":
+        file = io.StringIO()
+        screen = Screen(file=file, width=160) if out else Screen()
+        for sheet in sheets:
+            screen.print(rich_table(sheet, screen.width))
+        written = file.getvalue()
+    else:
+        written = TEXTS[form](sheets)
+        if not out:
+            sys.stdout.write(written)
+            sys.stdout.flush()
+        if form == "csv":
+            for note in (note for sheet in sheets for note in sheet.notes):
+                print(harmless(note), file=sys.stderr)
+    if out:
+        write_atomically(out, written)
+        print(f"Written: {out}")
+
+
 def run(options: Namespace) -> ExitCode:
     """Train, judge and compare."""
     from harness.console import RunConsole, libraries_to
