@@ -256,6 +256,9 @@ def leaderboard(options: Namespace) -> ExitCode:
     """Set finished runs side by side."""
     from dataclasses import replace
 
+    from rich.progress import track
+
+    from harness.console import Screen
     from harness.counted import Cache
     from harness.leaderboard import collect, published, published_sheet
     from harness.leaderboard import leaderboard as draw_up
@@ -268,7 +271,9 @@ def leaderboard(options: Namespace) -> ExitCode:
     # a run named twice is one run
     paths = list(dict.fromkeys(find_run(name).resolve() for name in options.runs)) or list_runs()
     cache = Cache(results_root() / "cache/counted")
-    found, left_out = collect(map(RunFolder, paths), tasks, bool(options.runs), cache)
+    errors = Screen(stderr=True)
+    shown = track(paths, "counting", console=errors, transient=True, disable=not errors.is_terminal)
+    found, left_out = collect(map(RunFolder, shown), tasks, bool(options.runs), cache)
     sheets = draw_up(found, cache)
     if options.published:
         for task, runs in found.items():
