@@ -220,9 +220,8 @@ def build_parser() -> Parser:
     )
     board.add_argument("runs", metavar="RUN", nargs="*", help="names or folders (default: every finished run)")
     board.add_argument("--task", metavar="T", help="a task or a group (default: every task of the runs)")
-    board.add_argument("--format", choices=FORMATS, help="(default: told from --out, else rich)")
-    board.add_argument("-o", "--out", metavar="FILE", type=Path, help="write a file in place of the screen")
     board.add_argument("--published", action="store_true", help="add what others printed, set apart, never ranked")
+    _output(board)
     _include(board)
     return parser
 

@@ -26,11 +26,12 @@ import numpy as np
 import scipy
 
 from harness.metrics import METRICS, Metric, of_slice
-from harness.protocols import FloatArray, Tally, find_protocol
+from harness.protocols import Tally, find_protocol
 from harness.records import Item, Run, RunFolder
 from harness.records.run import TaskRecord
 from harness.results import TaskResult, load_result, rank_results
 from harness.stats.ranking import Rank
+from harness.stats.sums import FloatArray
 
 COUNTING = ("records/*.py", "protocols/*.py", "stats/*.py", "metrics.py", "results.py", "counted.py")
 """The code that decides what an entry holds."""
@@ -105,11 +106,8 @@ class Cache:
     @staticmethod
     def _anew(folder: RunFolder, task: str, key: str) -> Counted:
         result = load_result(folder, task)
-        figures = {}
-        for metric in metrics_of(result.task):
-            estimate = result.estimate(metric)
-            figures[metric] = Figure(estimate.value, estimate.low, estimate.high)
-        return Counted(result, figures, key)
+        estimates = {metric: result.estimate(metric) for metric in metrics_of(result.task)}
+        return Counted(result, {metric: Figure(e.value, e.low, e.high) for metric, e in estimates.items()}, key)
 
     def _keep(self, path: Path, content: bytes) -> None:
         """Write an entry in one step; where nothing can be written, the next call counts again."""

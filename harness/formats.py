@@ -249,7 +249,7 @@ def _csv_names(sheet: Sheet) -> list[tuple[str, int]]:
 
 def _spread(sheet: Sheet) -> list[bool]:
     """Say of each column whether it has intervals."""
-    return [any(row[i].low is not None for row in sheet.rows) for i in range(len(sheet.columns))]
+    return [any(_figure(row[i].low) is not None for row in sheet.rows) for i in range(len(sheet.columns))]
 
 
 def _csv_cell(cell: Cell, spread: bool) -> list[str | float | None]:

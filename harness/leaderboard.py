@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.counted import Cache, Counted, Figure
 from harness.errors import HarnessError, NotApplicableError
 from harness.metrics import HEADLINES, METRICS, Metric, of_slice, primary
-from harness.protocols import Kind
-from harness.records import Run, RunFolder
+from harness.records import Kind, Run, RunFolder
 from harness.records.published import PublishedRow, read_published
 from harness.results import label, slices_of
 from harness.sheet import Cell, Column, Sheet, count, text
 from harness.stats.ranking import Rank
-from harness.tables import SYNTHETIC, WIDE, kind_of, points, with_error
+from harness.tables import SYNTHETIC, WIDE, figure
 
 NEUTRAL = ("first", "random")
 """Metrics of which neither more nor less is better."""
@@ -94,7 +94,7 @@ def _section(runs: list[Counted], cache: Cache) -> Sheet:
     columns = (
         Column("recipe"),
         *((Column("rank", "count"), Column("ties")) if ranks else ()),
-        *(Column(m.heading, kind_of(m), _spare(m, kind, metrics)) for m in metrics),
+        *(Column(m.heading, "share" if m.percent else "number", _spare(m, kind, metrics)) for m in metrics),
         Column("items", "count", spare=4),
         Column("seeds", "count", spare=5),
         Column("profile", spare=7),
@@ -133,8 +133,8 @@ def _title(counted: Counted) -> str:
     )
 
 
-def _order(figure: Figure, metric: Metric) -> float:
-    return math.inf if math.isnan(figure.value) else figure.value * (1 if metric.lower_is_better else -1)
+def _order(known: Figure, metric: Metric) -> float:
+    return math.inf if math.isnan(known.value) else known.value * (1 if metric.lower_is_better else -1)
 
 
 def _metrics(runs: Sequence[Counted]) -> list[Metric]:
@@ -164,13 +164,10 @@ def _best(metric: Metric, runs: Sequence[Counted]) -> set[int]:
     return {i for i, value in known.items() if value == best}
 
 
-def _cell(figure: Figure | None, metric: Metric, best: bool, spread: bool) -> Cell:
-    if figure is None or math.isnan(figure.value):
+def _cell(known: Figure | None, metric: Metric, best: bool, with_interval: bool) -> Cell:
+    if known is None:
         return Cell(None, "–")
-    known = not math.isnan(figure.low) and not math.isnan(figure.high)
-    low, high = (figure.low, figure.high) if known else (None, None)
-    shown = with_error(*figure, metric) if spread else points(figure.value, metric)
-    return Cell(figure.value, shown, low, high, "best" if best else "")
+    return replace(figure(*known, metric, with_interval), mark="best" if best else "")
 
 
 def _standing(rank: Rank) -> tuple[Cell, Cell]:
@@ -190,7 +187,7 @@ def _notes(runs: Sequence[Counted], ranks: list[Rank] | None) -> list[str]:
     leading = primary(result.kind).heading
     if ranks is None:
         return ["No intervals and no ranks: items have no image ids. Say --data FILE when they are scored."]
-    told = [f"± is half of a 95 % interval, clustered by image. Best first by {leading}."]
+    told = [f"Best first by {leading}; in brackets 95 % intervals, clustered by image."]
     if len(runs) > 1:
         told.append(
             "A rank is the range that the data allow, for all runs at once at 95 %. "

@@ -36,7 +36,7 @@ def results_sheets(results: Sequence[tuple[str, TaskResult]]) -> list[Sheet]:
     metrics = _metrics(first, slices)
     rows = []
     for role, result in results:
-        cells = (figure(result.estimate(metric), metric, i == 0) for i, (metric, _) in enumerate(metrics))
+        cells = (_figure(result.estimate(metric), metric, i == 0) for i, (metric, _) in enumerate(metrics))
         rows.append((named(role, result), *cells))
     columns = (Column("recipe"), *(Column(metric.heading, "number", spare) for metric, spare in metrics))
     sheets = [Sheet(_title(first), columns, (tuple(rows),))]
@@ -72,7 +72,7 @@ def _by_slice(results: Sequence[tuple[str, TaskResult]], slices: Sequence[str]) 
     rows = []
     for name in slices:
         metric = of_slice(first.kind, name)
-        cells = (figure(result.estimate(metric), metric, True) for _, result in results)
+        cells = (_figure(result.estimate(metric), metric, True) for _, result in results)
         rows.append((text(name), count(names.count(name)), *cells))
     headings = (Column(named(role, result).shown, "number") for role, result in results)
     return Sheet(
@@ -80,12 +80,16 @@ def _by_slice(results: Sequence[tuple[str, TaskResult]], slices: Sequence[str]) 
     )
 
 
-def figure(estimate_: Estimate, metric: Metric, with_interval: bool) -> Cell:
-    """Make the cell of a figure, with its interval where that is wanted and known."""
-    shown = points(estimate_.value, metric)
-    if with_interval and not math.isnan(estimate_.low):
-        shown += f" [{points(estimate_.low, metric)}, {points(estimate_.high, metric)}]"
-    return Cell(estimate_.value, shown, estimate_.low, estimate_.high)
+def _figure(estimate_: Estimate, metric: Metric, with_interval: bool) -> Cell:
+    return figure(estimate_.value, estimate_.low, estimate_.high, metric, with_interval)
+
+
+def figure(value: float, low: float, high: float, metric: Metric, with_interval: bool) -> Cell:
+    """Make the cell of a figure; its interval, if it has one, is shown where that is wanted."""
+    shown = points(value, metric)
+    if with_interval and not math.isnan(low):
+        shown += f" [{points(low, metric)}, {points(high, metric)}]"
+    return Cell(value, shown, low, high)
 
 
 def notes(result: TaskResult) -> list[str]:

@@ -135,32 +135,48 @@ def _one_thread() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def _write_sheets(sheets: Sequence["Sheet"], options: Namespace) -> None:
-    """Print tables, or write them to -o FILE in one step."""
+def _write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool = True) -> None:
+    """Print tables, or write them to -o FILE in one step.
+
+    Args:
+        sheets: the tables.
+        options: with `format` and `output`.
+        verdicts: whether the first note of a table is a verdict, which stands out.
+    """
     from harness import formats
     from harness.records.store import write_atomically
 
-    if options.format == "rich" and options.output is None:
+    name = _format(options)
+    if name == "rich":
         from harness.console import Screen
 
         console = Screen()
         for sheet in sheets:
             console.print(formats.rich_table(replace(sheet, notes=()), console.width))
-            if sheet.notes:
+            if sheet.notes and verdicts:
                 _verdict(console, sheet.notes[0], sheet.notes[1:])
+            else:
+                _remarks(console, sheet.notes)
         return
-    writers = {"md": formats.to_md, "latex": formats.to_latex, "csv": formats.to_csv}
-    writers |= {"json": formats.to_json, "html": formats.to_html}
-    name = options.format
-    if options.output and name == "rich":
-        name = {".tex": "latex", ".htm": "html"}.get(options.output.suffix, options.output.suffix.lstrip("."))
-    if name not in writers:
-        raise unknown("format", name, writers, "Say --format.")
-    told = writers[name](sheets)
+    told = formats.TEXTS[name](sheets)
     if options.output is None:
         print(told, end="")
     else:
         write_atomically(options.output, told)
+
+
+def _format(options: Namespace) -> str:
+    """Choose the format that was named, or that the file's name tells."""
+    from harness.formats import TEXTS
+
+    name = str(options.format)
+    if options.output is None or name != "rich":
+        return name
+    suffix = str(options.output.suffix).lower().lstrip(".")
+    name = {"tex": "latex", "htm": "html"}.get(suffix, suffix)
+    if name not in TEXTS:
+        raise unknown("format", name, TEXTS, "Say --format.")
+    return name
 
 
 def _results(options: Namespace, *names: str) -> list["TaskResult"]:
@@ -254,12 +270,12 @@ def score(options: Namespace) -> ExitCode:
 
 def leaderboard(options: Namespace) -> ExitCode:
     """Set finished runs side by side."""
-    from dataclasses import replace
-
+    _one_thread()
     from rich.progress import track
 
     from harness.console import Screen
     from harness.counted import Cache
+    from harness.formats import harmless
     from harness.leaderboard import collect, published, published_sheet
     from harness.leaderboard import leaderboard as draw_up
     from harness.records import RunFolder
@@ -289,40 +305,12 @@ def leaderboard(options: Namespace) -> ExitCode:
         raise HarnessError(f"{what} {told}" if left_out else what, fix)
     if left_out:
         sheets[0] = replace(sheets[0], notes=(*sheets[0].notes, told))
-    _write_sheets(sheets, options.format, options.out)
+    _write_sheets(sheets, options, verdicts=False)
+    if _format(options) == "csv":
+        # a table of values has no place for them
+        for note in (note for sheet in sheets for note in sheet.notes):
+            errors.print(harmless(note), markup=False, soft_wrap=True)
     return ExitCode.OK
-
-
-SUFFIXES = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json", ".html": "html"}
-
-
-def _write_sheets(sheets: Sequence["Sheet"], form: str | None, out: Path | None) -> None:
-    """Show tables, or write them to a file in the format that was named or that its name tells."""
-    import io
-    import sys
-
-    from harness.console import Screen
-    from harness.formats import TEXTS, harmless, rich_table
-    from harness.records.store import write_atomically
-
-    form = form or SUFFIXES.get(out.suffix.lower() if out else "", "rich")
-    if form == "rich":
-        file = io.StringIO()
-        screen = Screen(file=file, width=160) if out else Screen()
-        for sheet in sheets:
-            screen.print(rich_table(sheet, screen.width))
-        written = file.getvalue()
-    else:
-        written = TEXTS[form](sheets)
-        if not out:
-            sys.stdout.write(written)
-            sys.stdout.flush()
-        if form == "csv":
-            for note in (note for sheet in sheets for note in sheet.notes):
-                print(harmless(note), file=sys.stderr)
-    if out:
-        write_atomically(out, written)
-        print(f"Written: {out}")
 
 
 def run(options: Namespace) -> ExitCode:
@@ -537,6 +525,12 @@ def _verdict(console: Any, sentence: str, remarks: Sequence[str]) -> None:
     from harness.formats import isolated
 
     console.print(f"\n{isolated(sentence)}", style="bold", markup=False)
+    _remarks(console, remarks)
+
+
+def _remarks(console: Any, remarks: Sequence[str]) -> None:
+    from harness.formats import isolated
+
     for remark in remarks:
         console.print(isolated(remark), markup=False)
 
