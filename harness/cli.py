@@ -78,6 +78,25 @@ No model and no data are needed. The counts are those of the first release (1,25
 """
 
 
+LEADERBOARD_HELP = """\
+Set finished runs side by side: ranks as far as the data tell them, tie groups, every figure.
+
+  harness leaderboard
+      every finished run under results/runs, a table for each task, data and protocol
+
+  harness leaderboard --task mllm_judge
+      the three tasks of MLLM-as-a-Judge, sources in the paper's order
+
+  harness leaderboard distill-embedded-vlrewardbench-1a2b3c4d carevl-embedded-vlrewardbench-5e6f7a8b
+      these runs and no others
+
+  harness leaderboard --task vlrewardbench --published -o table.html
+      beside the published figures; a page to sort and search, that fetches nothing (likewise .md, .tex, .csv, .json)
+
+Runs on other data, items or protocols are in tables of their own, and are never ranked against each other.
+md, html, csv and json hold every column; rich and latex leave some out where there is no room, and rich says which.
+csv and json hold the figures unrounded, shares from 0 to 1, with the ends of their intervals.
+"""
 SCORE_HELP = """\
 Read judgments made elsewhere into a finished run; no model is asked, and torch is not needed.
 
@@ -195,6 +214,15 @@ def build_parser() -> Parser:
     score.add_argument("--name", metavar="NAME", help="of the judge and its run (default: told from the file)")
     score.add_argument("--out", metavar="DIR", type=Path, help="the run's folder (default: results/runs/NAME)")
     _include(score)
+
+    board = verbs.add_parser(
+        "leaderboard", help="tables of finished runs", description=LEADERBOARD_HELP, formatter_class=raw
+    )
+    board.add_argument("runs", metavar="RUN", nargs="*", help="names or folders (default: every finished run)")
+    board.add_argument("--task", metavar="T", help="a task or a group (default: every task of the runs)")
+    board.add_argument("--published", action="store_true", help="add what others printed, set apart, never ranked")
+    _output(board)
+    _include(board)
     return parser
 
 

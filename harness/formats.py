@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "harness.table/1"
 TEMPLATES = Path(__file__).parent / "templates"
-LATEX_WIDTH = 110
+LATEX_WIDTH = 120
 """Characters that a LaTeX table may be wide before its spare columns are left out."""
 
 
@@ -67,7 +67,7 @@ def fitting(sheet: Sheet, width: int) -> tuple[Sheet, list[str]]:
     """
     widest = [max(len(shown) for shown in shown_in) for shown_in in _shown(sheet)]
     # a text can be broken, down to some words a line
-    needed = [w if c.numeric else min(w, 20) for w, c in zip(widest, sheet.columns, strict=True)]
+    needed = [w if c.numeric else min(w, 16) for w, c in zip(widest, sheet.columns, strict=True)]
     kept = list(range(len(sheet.columns)))
     while sum(needed[i] + 3 for i in kept) + 1 > width:
         first = max(kept, key=lambda i: (sheet.columns[i].spare, i))
@@ -166,7 +166,7 @@ def _latex_table(sheet: Sheet) -> str:
     groups = ["".join(_latex_row(row) for row in group) for group in sheet.groups]
     notes = "".join(f"\\par\\smallskip\n{{\\footnotesize {_latex(note)}\\par}}\n" for note in sheet.notes)
     return (
-        f"\\begin{{table}}\n\\caption{{{_latex(sheet.title)}}}\n\\centering\n"
+        f"\\begin{{table}}\n\\caption{{{_latex(sheet.title)}}}\n\\smallskip\n\\centering\n"
         # as wide as the page at most
         "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n"
         f"\\begin{{tabular}}{{{form}}}\n\\toprule\n"
@@ -249,7 +249,7 @@ def _csv_names(sheet: Sheet) -> list[tuple[str, int]]:
 
 def _spread(sheet: Sheet) -> list[bool]:
     """Say of each column whether it has intervals."""
-    return [any(row[i].low is not None for row in sheet.rows) for i in range(len(sheet.columns))]
+    return [any(_figure(row[i].low) is not None for row in sheet.rows) for i in range(len(sheet.columns))]
 
 
 def _csv_cell(cell: Cell, spread: bool) -> list[str | float | None]:

@@ -34,6 +34,12 @@ def results_root() -> Path:
     return Path(os.environ.get("HARNESS_RESULTS", "results"))
 
 
+def published_root() -> Path:
+    """Where published figures lie: `published` among the results, else those that come with the harness."""
+    own = results_root() / "published"
+    return own if own.is_dir() else content_roots()[0] / "results/published"
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A recipe: a linear file that trains one judge."""

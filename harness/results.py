@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from harness.errors import HarnessError, NotApplicableError, RunIncompleteError
+from harness.errors import DataError, HarnessError, NotApplicableError, RunIncompleteError
 from harness.metrics import Metric, sums
 from harness.protocols import Protocol, Tally, find_protocol
 from harness.records import Item, Judgment, Kind, Run, RunFolder
@@ -99,15 +99,20 @@ def load_result(folder: RunFolder, task: str | None = None) -> TaskResult:
         raise NotApplicableError(f"{run.name} has no answers to {record.task}: {record.not_applicable}.")
     items, judgments = folder.read_items(record.task), folder.read_judgments(record.task)
     seeds = sorted(int(seed) for seed in run.checkpoints)
-    _check_whole(folder, record, seeds, judgments)
+    _check_whole(folder, record, seeds, items, judgments)
     protocol = find_protocol(record.protocol, record.kind)
     tallies = {seed: protocol.tally(items, [j for j in judgments if j.seed == seed]) for seed in seeds}
     return TaskResult(run, record, protocol, items, tallies, folder)
 
 
-def _check_whole(folder: RunFolder, record: TaskRecord, seeds: list[int], judgments: list[Judgment]) -> None:
-    """Refuse a run whose judgments are not those that were to be given, each once."""
+def _check_whole(
+    folder: RunFolder, record: TaskRecord, seeds: list[int], items: list[Item], judgments: list[Judgment]
+) -> None:
+    """Refuse a run whose judgments are not those that were to be given, each once, or whose items are others."""
     shown = folder.read_presentations(record.task)
+    if {presentation.item_id for presentation in shown} != {item.item_id for item in items}:
+        path = folder.items_path(record.task)
+        raise DataError(f"{path}: its items are not those that were asked.", "Restore it, or run again.")
     owed = {(seed, presentation) for seed in seeds for presentation in shown}
     given = [judgment.key for judgment in judgments]
     failed = sum(judgment.reading == "error" for judgment in judgments)

@@ -81,10 +81,15 @@ def _by_slice(results: Sequence[tuple[str, TaskResult]], slices: Sequence[str]) 
 
 
 def _figure(estimate_: Estimate, metric: Metric, with_interval: bool) -> Cell:
-    shown = points(estimate_.value, metric)
-    if with_interval and not math.isnan(estimate_.low):
-        shown += f" [{points(estimate_.low, metric)}, {points(estimate_.high, metric)}]"
-    return Cell(estimate_.value, shown, estimate_.low, estimate_.high)
+    return figure(estimate_.value, estimate_.low, estimate_.high, metric, with_interval)
+
+
+def figure(value: float, low: float, high: float, metric: Metric, with_interval: bool) -> Cell:
+    """Make the cell of a figure; its interval, if it has one, is shown where that is wanted."""
+    shown = points(value, metric)
+    if with_interval and not math.isnan(low):
+        shown += f" [{points(low, metric)}, {points(high, metric)}]"
+    return Cell(value, shown, low, high)
 
 
 def notes(result: TaskResult) -> list[str]:

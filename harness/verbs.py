@@ -135,32 +135,48 @@ def _one_thread() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def _write_sheets(sheets: Sequence["Sheet"], options: Namespace) -> None:
-    """Print tables, or write them to -o FILE in one step."""
+def _write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool = True) -> None:
+    """Print tables, or write them to -o FILE in one step.
+
+    Args:
+        sheets: the tables.
+        options: with `format` and `output`.
+        verdicts: whether the first note of a table is a verdict, which stands out.
+    """
     from harness import formats
     from harness.records.store import write_atomically
 
-    if options.format == "rich" and options.output is None:
+    name = _format(options)
+    if name == "rich":
         from harness.console import Screen
 
         console = Screen()
         for sheet in sheets:
             console.print(formats.rich_table(replace(sheet, notes=()), console.width))
-            if sheet.notes:
+            if sheet.notes and verdicts:
                 _verdict(console, sheet.notes[0], sheet.notes[1:])
+            else:
+                _remarks(console, sheet.notes)
         return
-    writers = {"md": formats.to_md, "latex": formats.to_latex, "csv": formats.to_csv}
-    writers |= {"json": formats.to_json, "html": formats.to_html}
-    name = options.format
-    if options.output and name == "rich":
-        name = {".tex": "latex", ".htm": "html"}.get(options.output.suffix, options.output.suffix.lstrip("."))
-    if name not in writers:
-        raise unknown("format", name, writers, "Say --format.")
-    told = writers[name](sheets)
+    told = formats.TEXTS[name](sheets)
     if options.output is None:
         print(told, end="")
     else:
         write_atomically(options.output, told)
+
+
+def _format(options: Namespace) -> str:
+    """Choose the format that was named, or that the file's name tells."""
+    from harness.formats import TEXTS
+
+    name = str(options.format)
+    if options.output is None or name != "rich":
+        return name
+    suffix = str(options.output.suffix).lower().lstrip(".")
+    name = {"tex": "latex", "htm": "html"}.get(suffix, suffix)
+    if name not in TEXTS:
+        raise unknown("format", name, TEXTS, "Say --format.")
+    return name
 
 
 def _results(options: Namespace, *names: str) -> list["TaskResult"]:
@@ -249,6 +265,51 @@ def score(options: Namespace) -> ExitCode:
     )
     _show_task(console, folder, [("", result)])
     console.print(f"\nWritten: {folder.path}", soft_wrap=True)
+    return ExitCode.OK
+
+
+def leaderboard(options: Namespace) -> ExitCode:
+    """Set finished runs side by side."""
+    _one_thread()
+    from rich.progress import track
+
+    from harness.console import Screen
+    from harness.counted import Cache
+    from harness.formats import harmless
+    from harness.leaderboard import collect, published, published_sheet
+    from harness.leaderboard import leaderboard as draw_up
+    from harness.records import RunFolder
+    from harness.registry import expand_tasks, find_tasks, published_root
+
+    roots = content_roots(options.include_path)
+    known = find_tasks(roots)
+    tasks = expand_tasks([options.task], roots) if options.task in known else [options.task] if options.task else []
+    # a run named twice is one run
+    paths = list(dict.fromkeys(find_run(name).resolve() for name in options.runs)) or list_runs()
+    cache = Cache(results_root() / "cache/counted")
+    errors = Screen(stderr=True)
+    shown = track(paths, "counting", console=errors, transient=True, disable=not errors.is_terminal)
+    found, left_out = collect(map(RunFolder, shown), tasks, bool(options.runs), cache)
+    sheets = draw_up(found, cache)
+    if options.published:
+        for task, runs in found.items():
+            if rows := published(published_root(), task):
+                synthetic = any(counted.result.task.synthetic for counted in runs)
+                sheets.append(published_sheet(task, rows, synthetic))
+    told = f"Left out: {' '.join(left_out)}"
+    if not sheets:
+        if options.task and options.task not in known:
+            raise unknown("task", options.task, known, "`harness ls tasks` describes them.")
+        what = f"no finished run has the task {options.task}." if options.task else "there is no finished run."
+        fix = "`harness ls runs` lists what there is; --published shows what others printed."
+        raise HarnessError(f"{what} {told}" if left_out else what, fix)
+    if left_out:
+        sheets[0] = replace(sheets[0], notes=(*sheets[0].notes, told))
+    _write_sheets(sheets, options, verdicts=False)
+    if _format(options) == "csv":
+        # a table of values has no place for them
+        for note in (note for sheet in sheets for note in sheet.notes):
+            errors.print(harmless(note), markup=False, soft_wrap=True)
     return ExitCode.OK
 
 
@@ -464,6 +525,12 @@ def _verdict(console: Any, sentence: str, remarks: Sequence[str]) -> None:
     from harness.formats import isolated
 
     console.print(f"\n{isolated(sentence)}", style="bold", markup=False)
+    _remarks(console, remarks)
+
+
+def _remarks(console: Any, remarks: Sequence[str]) -> None:
+    from harness.formats import isolated
+
     for remark in remarks:
         console.print(isolated(remark), markup=False)
 

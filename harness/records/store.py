@@ -117,9 +117,11 @@ class RunFolder:
         path = self.path / f"presentations-{task}.jsonl"
         try:
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            return {Presentation(row["item_id"], tuple(row["order"]), row["repeat"]) for row in rows}
         except FileNotFoundError:
             raise HarnessError(f"{path} is missing.", "The run is unfinished: resume it.") from None
-        return {Presentation(row["item_id"], tuple(row["order"]), row["repeat"]) for row in rows}
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is damaged: {error!r}.", "Restore the file or run again.") from None
 
     def read_judgments(self, task: str) -> list[Judgment]:
         """Read every judgment of `task` that was wholly written.

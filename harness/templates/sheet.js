@@ -29,5 +29,8 @@ search.addEventListener("input", () => {
     row.hidden = !words.every((word) => texts[i].includes(word));
     found += !row.hidden;
   });
+  for (const section of document.querySelectorAll("section")) {
+    section.hidden = search.value.trim() !== "" && !section.querySelector("tbody tr:not([hidden])");
+  }
   document.querySelector("output").textContent = search.value.trim() ? `${found} of ${rows.length} rows` : "";
 });
