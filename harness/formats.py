@@ -38,6 +38,8 @@ SCHEMA = "harness.table/1"
 TEMPLATES = Path(__file__).parent / "templates"
 LATEX_WIDTH = 120
 """Characters that a LaTeX table may be wide before its spare columns are left out."""
+LATEX_ROWS = 30
+"""Rows that a LaTeX table may have before it goes on in another: a float is never broken over pages."""
 
 
 def harmless(text: str) -> str:
@@ -154,7 +156,27 @@ def _md_escaped(text: str) -> str:
 def to_latex(sheets: Sequence[Sheet]) -> str:
     """Write LaTeX tables for the packages booktabs and graphicx, with fontenc's T1."""
     head = "% \\usepackage{booktabs,graphicx} \\usepackage[T1]{fontenc}\n"
-    return head + "\n".join(_latex_table(sheet) for sheet in sheets)
+    return head + "\n".join(_latex_table(page) for sheet in sheets for page in _pages(sheet))
+
+
+def _pages(sheet: Sheet) -> list[Sheet]:
+    """Cut a long table into several; the notes stand below the last."""
+    pages: list[list[list[tuple[Cell, ...]]]] = [[]]
+    for group in sheet.groups:
+        pages[-1].append([])
+        for row in group:
+            if sum(map(len, pages[-1])) == LATEX_ROWS:
+                pages.append([[]])
+            pages[-1][-1].append(row)
+    return [
+        Sheet(
+            f"{sheet.title} (continued)" if i else sheet.title,
+            sheet.columns,
+            tuple(tuple(group) for group in page),
+            sheet.notes if i == len(pages) - 1 else (),
+        )
+        for i, page in enumerate(pages)
+    ]
 
 
 def _latex_table(sheet: Sheet) -> str:
@@ -202,8 +224,8 @@ _LATEX = {
     "–": "--",
     "—": "---",
     "…": "\\ldots{}",
-    "’": "'",
-    "‘": "`",
+    "’": "\\textquoteright{}",
+    "‘": "\\textquoteleft{}",
 }
 
 

@@ -218,26 +218,21 @@ def published_sheet(task: str, rows: Sequence[PublishedRow], synthetic: bool) ->
     fullest = max(rows, key=lambda row: len(row.figures))
     names = list(dict.fromkeys([*fullest.figures, *(name for row in rows for name in row.figures)]))
     shares = all(row.unit in ("percent", "fraction") for row in rows)
+    words = [(r.source, r.audit or "not audited", r.run_by, r.data, r.protocol, r.note, r.seen) for r in rows]
+    about = (("source", 3), ("audit", 4), ("run by", 5), ("data", 6), ("protocol", 7), ("note", 8), ("seen", 9))
+    told = [i for i in range(len(about)) if any(row[i] for row in words)]
     columns = (
         Column("model"),
         *(
             Column(name, "share" if shares else "number", 0 if name in LEADING else 2 if len(names) > WIDE + 2 else 1)
             for name in names
         ),
-        Column("source", spare=3),
-        Column("audit", spare=4),
-        Column("run by", spare=5),
-        Column("seen", spare=8),
-        Column("data", spare=6),
-        Column("protocol", spare=6),
-        Column("note", spare=7),
+        *(Column(about[i][0], spare=about[i][1]) for i in told),
     )
-    told = [text(row.model) for row in rows]
-    figures = [[_printed(row, name) for name in names] for row in rows]
-    words = [
-        [text(word or "–") for word in (r.source, r.audit, r.run_by, r.seen, r.data, r.protocol, r.note)] for r in rows
-    ]
-    body = tuple((one, *two, *three) for one, two, three in zip(told, figures, words, strict=True))
+    body = tuple(
+        (text(row.model), *(_printed(row, name) for name in names), *(text(says[i] or "–") for i in told))
+        for row, says in zip(rows, words, strict=True)
+    )
     notes = ["As others printed them, in no order of merit. Other data, words or protocols make other figures."]
     if synthetic:
         notes.append(

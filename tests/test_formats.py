@@ -229,3 +229,12 @@ def test_all_formats_take_several_tables_and_none_at_all() -> None:
     assert header == ["table", "name", "r", "name"]
     assert (first, second) == (["one", "a", "-0.5", ""], ["other", "b", "0.25", "c"])
     assert fitting(one, 1)[0] == one
+
+
+def test_a_long_latex_table_goes_on_in_another_and_loses_no_row() -> None:
+    groups = tuple(tuple((text(f"run{g}x{i}"),) for i in range(40)) for g in range(2))
+    written = to_latex([Sheet("long", (Column("name"),), groups, ("the note",))])
+    assert re.findall(r"caption\{(.*)\}", written) == ["long", "long (continued)", "long (continued)"]
+    assert re.findall(r"run\dx\d+", written) == [row[0].shown for group in groups for row in group]
+    assert written.count("the note") == 1
+    assert written.count("midrule") == 4, "one below each heading, one between the groups"

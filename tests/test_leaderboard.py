@@ -257,6 +257,7 @@ def test_published_rows_stand_apart_with_source_and_audit_and_are_not_ranked(run
     assert main(["leaderboard", "--task", "mllm_judge", "--published", "--format", "csv"]) == 0
     header, *lines = csv.reader(io.StringIO(capsys.readouterr().out))
     assert header[:17] == ["table", "model", *SOURCES, "Ave."]
+    assert {line[header.index("audit")] for line in lines} == {"not audited"}
     assert {line[0].split(" ")[0] for line in lines} == {"mllm_judge_score", "mllm_judge_pair", "mllm_judge_batch"}
 
 

@@ -31,3 +31,4 @@ def test_the_wheel_works_in_another_folder(tmp_path: Path) -> None:
     assert "carevl" in harness("ls", "recipes")
     small = ["--set", "world.items=4", "--baseline", "none"]
     assert "8 answers" in harness("run", "--recipe", "zero-shot", "--tasks", "vlrewardbench", *small)
+    assert "Gemini-1.5-Pro" in harness("leaderboard", "--task", "vlrewardbench", "--published", "--format", "html")
