@@ -40,6 +40,7 @@ List what there is.
   harness ls tasks        the benchmarks, their data and protocols
   harness ls profiles     models, data and sizes for the recipes
   harness ls runs         finished and unfinished runs, newest first
+  harness ls baselines    runs accepted as baselines, and why
 """
 COMPARE_HELP = """\
 Compare finished runs with a baseline, on the items they share: paired, clustered by image, crossed with seeds.
@@ -63,6 +64,41 @@ Say what two finished runs could have shown, and how many items, repeats or seed
       in one slice
 
 Nothing is guessed: discordance, clusters, repeats and seeds are those of these very runs.
+"""
+GATE_HELP = """\
+Judge a finished run by a baseline: one verdict, one exit code, three lines of why.
+
+  harness gate distill-embedded-vlrewardbench-1a2b3c4d carevl-embedded-vlrewardbench-5e6f7a8b
+      not worse than the baseline by more than the margin, of two points of accuracy
+
+  harness gate carevl results/runs/mine --margin 0.03 --metric hallucination
+      against the accepted baseline `carevl` (harness ls baselines), on one slice
+
+  harness gate distill mine --require improvement --alpha 0.01
+      better than the baseline, beyond doubt
+
+  harness gate carevl mine --junit gate.xml --markdown gate.md --json gate.json
+      for CI; each FILE is replaced, also where nothing could be ruled
+
+[L, U] is the interval of candidate - baseline (turned round where lower is better), m the margin:
+
+  exit code          by default           --require improvement
+  0  pass            L > -m               L > 0
+  1  regression      U < -m               U <= 0 (no improvement)
+  3  inconclusive    else; line three     else; line three says what would settle it
+  2  usage           4  a run is incomplete           70  an internal error
+"""
+BASELINE_HELP = """\
+Keep a finished run as a baseline, deliberately, and why.
+
+  harness baseline accept results/runs/carevl-... --reason "captions twice as long, +1.2 points"
+      replaces results/baselines/carevl; --name says another name
+
+  harness ls baselines
+      what there is, since when, and why
+
+The run is copied, without its log; accepted.json beside it keeps every acceptance: date, reason, run,
+figures, the harness's revision, and what stood there before. Commit the folder.
 """
 AUDIT_HELP = """\
 Find the whole numbers behind a published row: on which split of the items it was counted, and how many
@@ -169,8 +205,8 @@ def build_parser() -> Parser:
     run.add_argument("--set", metavar="A.B=C", action="append", default=[], help="override one setting; repeatable")
     _include(run)
 
-    ls = verbs.add_parser("ls", help="list tasks, recipes, profiles or runs", description=LS_HELP, formatter_class=raw)
-    ls.add_argument("kind", choices=("tasks", "recipes", "profiles", "runs"))
+    ls = verbs.add_parser("ls", help="list tasks, recipes, runs, ...", description=LS_HELP, formatter_class=raw)
+    ls.add_argument("kind", choices=("tasks", "recipes", "profiles", "runs", "baselines"))
     _include(ls)
 
     compare = verbs.add_parser("compare", help="compare runs", description=COMPARE_HELP, formatter_class=raw)
@@ -195,6 +231,38 @@ def build_parser() -> Parser:
     power.add_argument("--task", metavar="T", help="which task, if the runs have several")
     _level(power)
     _output(power)
+
+    gate = verbs.add_parser("gate", help="judge a run by a baseline", description=GATE_HELP, formatter_class=raw)
+    gate.add_argument("baseline", metavar="BASE", help="name or folder of the baseline's run")
+    gate.add_argument("candidate", metavar="CAND", help="name or folder of the candidate's run")
+    gate.add_argument("--task", metavar="T", help="which task, if the runs have several")
+    gate.add_argument("--metric", metavar="M", help="what decides, a slice too (default: the comparison's first)")
+    gate.add_argument(
+        "--margin",
+        metavar="m",
+        type=_margin,
+        default=0.02,
+        help="in the metric's own unit; 0.02 of a share: two points",
+    )
+    gate.add_argument(
+        "--require", choices=("not-worse", "improvement"), default="not-worse", help="(default: not-worse)"
+    )
+    gate.add_argument(
+        "--alpha", metavar="a", type=_alpha, default=0.05, help="1 - level of the interval (default: 0.05)"
+    )
+    gate.add_argument("--junit", metavar="FILE", type=Path, help="write the ruling there, as a test report")
+    gate.add_argument("--markdown", metavar="FILE", type=Path, help="... as the summary of a CI step")
+    gate.add_argument("--json", metavar="FILE", type=Path, help="... in the schema harness-gate/1")
+
+    baseline = verbs.add_parser(
+        "baseline", help="keep a run as baseline", description=BASELINE_HELP, formatter_class=raw
+    )
+    action = baseline.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    accept = action.add_parser("accept", help="keep RUN", description=BASELINE_HELP, formatter_class=raw)
+    accept.add_argument("run", metavar="RUN", help="name or folder of a finished run")
+    accept.add_argument("--reason", metavar="TEXT", required=True, help="why; kept for good")
+    accept.add_argument("--name", metavar="NAME", help="of the baseline (default: the run's recipe or model)")
+    accept.add_argument("--replace-data", action="store_true", help="even if asked on other data, or in another way")
 
     audit = verbs.add_parser(
         "audit", help="check a published row for whole numbers", description=AUDIT_HELP, formatter_class=raw
@@ -251,6 +319,25 @@ def _level(parser: argparse.ArgumentParser) -> None:
 def _output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, default="rich", help="default: a terminal's, or told from -o")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
+
+
+def _margin(text: str) -> float:
+    if not 0 <= (margin := _number(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no margin; write 0 or more, such as 0.02")
+    return margin
+
+
+def _alpha(text: str) -> float:
+    if not 0 < (alpha := _number(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1; write 0.05 for a 95 % interval")
+    return alpha
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def _include(parser: argparse.ArgumentParser) -> None:

@@ -194,14 +194,25 @@ _PlainLoader.add_constructor("!function", lambda loader, node: str(node.value))
 
 
 def find_run(name: str) -> Path:
-    """Find a run by name or path; an unknown one gets the nearest name."""
-    for path in (Path(name), results_root() / "runs" / name):
+    """Find a run by path, by name, or by the name of a baseline; an unknown one gets the nearest name."""
+    for path in (Path(name), results_root() / "runs" / name, baselines_root() / name):
         if (path / "run.json").exists():
             return path
-    raise unknown("run", name, [path.name for path in list_runs()], "`harness ls runs` lists them.")
+    known = [path.name for path in (*list_runs(), *list_baselines())]
+    raise unknown("run", name, known, "`harness ls runs` lists them.")
 
 
 def list_runs() -> list[Path]:
     """List the folders of every run, newest first."""
     folders = [path.parent for path in (results_root() / "runs").glob("*/run.json")]
     return sorted(folders, key=lambda path: (path / "run.json").stat().st_mtime, reverse=True)
+
+
+def baselines_root() -> Path:
+    """Where accepted baselines are kept, to be committed."""
+    return results_root() / "baselines"
+
+
+def list_baselines() -> list[Path]:
+    """List the folders of every accepted baseline, by name."""
+    return sorted(path.parent for path in baselines_root().glob("[!.]*/run.json"))

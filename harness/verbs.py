@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
 
 
 def ls(options: Namespace) -> ExitCode:
-    """List tasks, recipes, profiles or runs."""
+    """List tasks, recipes, profiles, runs or baselines."""
     from harness.console import Screen
 
     roots = content_roots(options.include_path)
-    lister = {"tasks": _list_tasks, "recipes": _list_recipes, "profiles": _list_profiles, "runs": _list_runs}
+    lister = {
+        "tasks": _list_tasks,
+        "recipes": _list_recipes,
+        "profiles": _list_profiles,
+        "runs": _list_runs,
+        "baselines": _list_baselines,
+    }
     Screen().print(lister[options.kind](roots))
     return ExitCode.OK
 
@@ -83,6 +90,29 @@ def _list_runs(roots: Sequence[Path]) -> Any:
             continue
         seeds = ",".join(map(str, run.config.get("seeds", [])))
         table.add_row(run.name, run.status, seeds, str(sum(t.items for t in run.tasks)), run.started)
+    return table
+
+
+def _list_baselines(roots: Sequence[Path]) -> Any:
+    from rich.text import Text
+
+    from harness.baselines import fingerprint, history
+    from harness.formats import harmless
+    from harness.records import RunFolder
+    from harness.registry import baselines_root, list_baselines
+
+    table = _table(f"baselines in {baselines_root()}", "baseline", "run", "accepted", "reason")
+    for path in list_baselines():
+        try:
+            run, accepted = RunFolder(path).read_run(), history(path)
+        except DataError as error:
+            table.add_row(path.name, f"unreadable: {error.problem}", "", "")
+            continue
+        last = accepted[-1] if accepted else None
+        when = last.date if last else "never: copied by hand"
+        if last and last.fingerprint != fingerprint(RunFolder(path)):
+            when += "; changed since, by hand"
+        table.add_row(path.name, Text(harmless(run.name)), when, Text(harmless(last.reason)) if last else "")
     return table
 
 
@@ -234,6 +264,62 @@ def _audit_file(path: Path, write: bool) -> ExitCode:
     Screen().print(table)
     if write:
         write_atomically(path, "".join(row.model_dump_json(exclude_none=True) + "\n" for row in rows))
+    return ExitCode.OK
+
+
+def gate(options: Namespace) -> ExitCode:
+    """Judge a run by a baseline; the reports are written before the exit code is given."""
+    from harness.compare import compare as compare_results
+    from harness.formats import harmless
+    from harness.gate import Ruling, Terms, decide, no_ruling
+    from harness.gate_report import reports
+    from harness.records import RunFolder
+    from harness.records.store import write_atomically
+    from harness.results import load_result
+
+    files = {name: path for name in ("junit", "markdown", "json") if (path := getattr(options, name)) is not None}
+    for name, path in files.items():
+        if not path.parent.is_dir():
+            raise HarnessError(f"--{name} {path}: there is no folder {path.parent}.", "Make it first.")
+        if path.exists() and not path.is_file():
+            raise HarnessError(f"--{name} {path} is no plain file.", "Name one; it is replaced.")
+        # whatever goes wrong from here on, an earlier verdict is not left standing
+        path.unlink(missing_ok=True)
+    terms = Terms(options.margin, options.require == "improvement", options.alpha, options.metric)
+
+    def write(ruling: Ruling) -> None:
+        texts = reports(ruling)
+        for name, path in files.items():
+            write_atomically(path, texts[name])
+
+    try:
+        baseline, candidate = (
+            load_result(RunFolder(find_run(name)), options.task) for name in (options.baseline, options.candidate)
+        )
+        ruling = decide(compare_results(baseline, candidate, level=1 - terms.alpha), terms)
+    except HarnessError as error:
+        write(no_ruling(error, terms))
+        raise
+    write(ruling)
+    try:
+        print(*map(harmless, ruling.lines), sep="\n", flush=True)
+    except BrokenPipeError:
+        # whoever read the output has left; the verdict stands
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    return ruling.code
+
+
+def baseline(options: Namespace) -> ExitCode:
+    """Keep a finished run as a baseline."""
+    from harness.baselines import accept
+    from harness.console import Screen
+    from harness.records import RunFolder
+    from harness.registry import baselines_root
+
+    folder = RunFolder(find_run(options.run))
+    path, entry = accept(folder, baselines_root(), options.reason, options.name, options.replace_data)
+    replaced = f", in place of {entry.replaced}" if entry.replaced else ""
+    Screen().print(f"Accepted: {path}{replaced}. Commit it.", soft_wrap=True, markup=False)
     return ExitCode.OK
 
 
