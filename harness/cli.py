@@ -250,6 +250,7 @@ def build_parser() -> Parser:
     gate.add_argument(
         "--alpha", metavar="a", type=_alpha, default=0.05, help="1 - level of the interval (default: 0.05)"
     )
+    gate.add_argument("--other-prompts", action="store_true", help="judge it though asked in different words")
     gate.add_argument("--junit", metavar="FILE", type=Path, help="write the ruling there, as a test report")
     gate.add_argument("--markdown", metavar="FILE", type=Path, help="... as the summary of a CI step")
     gate.add_argument("--json", metavar="FILE", type=Path, help="... in the schema harness-gate/1")

@@ -18,6 +18,7 @@ from enum import StrEnum
 
 from harness.compare import Comparison, Difference, names_of
 from harness.errors import ExitCode, HarnessError, unknown
+from harness.power import design, settle
 
 
 class Verdict(StrEnum):
@@ -87,9 +88,12 @@ def decide(comparison: Comparison, terms: Terms) -> Ruling:
     Raises:
         HarnessError: if the metric is none of the comparison's, or the margin lets everything through.
     """
-    decisive = comparison.differences.get(terms.metric or comparison.headline[0].metric.name)
-    if decisive is None:
-        raise unknown("metric", str(terms.metric), comparison.differences, "A slice may be named, too.")
+    # a slice may bear the name of a metric, which goes before
+    known = {d.metric.name: d for d in (*comparison.slices, *comparison.headline)}
+    name = terms.metric or comparison.headline[0].metric.name
+    if name not in known:
+        raise unknown("metric", name, known, "A slice may be named, too.")
+    decisive = known[name]
     if decisive.metric.percent and terms.margin >= 1:
         raise HarnessError(
             f"--margin {terms.margin:g} lets everything through: {decisive.metric.name} is a share.",
@@ -104,20 +108,6 @@ def decide(comparison: Comparison, terms: Terms) -> Ruling:
 def no_ruling(error: HarnessError, terms: Terms) -> Ruling:
     """Say why nothing was ruled, so that the report of an earlier ruling never stays in its place."""
     return Ruling(Verdict.NONE, error.exit_code, (f"NO RULING: {error}",), terms)
-
-
-CHANCE = ", four times in five if the difference stays"
-"""What `times_needed` promises."""
-
-
-def times_needed(difference: Difference, threshold: float, what: str) -> float:
-    """Return how many times the `items` or `seeds` tell the difference from `threshold` with 80 % power.
-
-    As if it stayed where it is; infinity where no number does.
-    """
-    value, _, _ = difference.gain
-    gap = abs(value - threshold)
-    return difference.design.needed(gap, what, difference.level) if difference.design and gap else math.inf
 
 
 @dataclass(frozen=True)
@@ -185,17 +175,18 @@ class _Words:
         asked, there = self.comparison.items, cand.task.data_items
         if math.isnan(self.decisive.estimate.error):
             return f"To settle it: more than {asked} items; so few clusters, or all alike, leave no error to estimate."
-        times = times_needed(self.decisive, self.terms.threshold, "items")
+        gap = abs(self.decisive.gain[0] - self.terms.threshold)
+        if not gap or not self.decisive.estimate.error:
+            return "To settle it: no amount of data does while the difference lies where the line is drawn."
+        known = design(self.comparison, self.decisive)
         if asked < there:
-            if asked * times < there:
-                limit = math.ceil(asked * times)
-                return f"To settle it: --limit {limit} in place of {asked} of the {there} items{CHANCE}."
+            needed = asked * known.needed(gap, "items", self.decisive.level)
+            if needed < there:
+                limit = f"--limit {math.ceil(needed)} in place of {asked} of the {there} items"
+                return f"To settle it: {limit}, in 4 cases of 5 if the difference stays."
             return f"To settle it: all {there} items in place of {asked}; if they are not enough, more seeds."
-        seeds = times_needed(self.decisive, self.terms.threshold, "seeds")
-        more = f"{seeds:.1f} times the seeds{CHANCE}" if seeds < 100 else "more seeds (--seeds 0,1,2,3,4)"
-        if cand.protocol.varies:
-            more += f", or more repeats (--protocol {cand.protocol.name}:{2 * cand.protocol.repeats})"
-        return f"To settle it: all {there} items were asked, so {more}."
+        _, *others = settle(self.comparison, self.decisive, known, gap)
+        return f"To settle it, in 4 cases of 5 if the difference stays: {' '.join(others)}"
 
     def figure(self, value: float, sign: str = "+") -> str:
         """Write a difference, in points where the metric is a share, so finely that the rule can be seen."""

@@ -24,15 +24,16 @@ From `task` on, null or empty where nothing was ruled.
 
 import json
 import math
+from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
-from harness.compare import Comparison, Difference, format_p, names_of
+from harness.compare import Difference, format_p
 from harness.errors import ExitCode
+from harness.findings import differences, remarks, signed
 from harness.formats import harmless, to_md
 from harness.gate import Ruling
 from harness.results import TaskResult
-from harness.sheet import Cell, Column, Sheet, text
-from harness.tables import points, signed_interval
+from harness.sheet import Sheet
 
 SCHEMA = "harness-gate/1"
 
@@ -49,14 +50,15 @@ def junit(ruling: Ruling) -> str:
         case = Xml.SubElement(suite, "testcase", classname="harness gate", name=ruling.terms.metric or "comparison")
         _outcome(case, ruling)
     else:
-        for difference in _ordered(ruling.comparison, ruling.decisive):
+        comparison, decisive = ruling.comparison, ruling.decisive
+        every = [*comparison.headline, *comparison.slices]
+        for difference in (decisive, *(d for d in every if d is not decisive)):
             case = Xml.SubElement(suite, "testcase", name=harmless(difference.metric.name), time="0")
-            case.set("classname", harmless(ruling.comparison.candidate.task.task))
-            if difference.metric == ruling.decisive.metric:
+            case.set("classname", harmless(comparison.candidate.task.task))
+            if difference is decisive:
                 _outcome(case, ruling)
             else:
-                got = f"{signed_interval(difference.estimate, difference.metric)}, p {format_p(difference.estimate.p)}"
-                Xml.SubElement(case, "skipped", message=f"reported, not gated: {got}")
+                Xml.SubElement(case, "skipped", message=f"reported, not gated: {_told(difference)}")
     for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(name, str(len(list(suite.iter(tag)))))
     suite.set("time", "0")
@@ -75,19 +77,20 @@ def _outcome(case: Xml.Element, ruling: Ruling) -> None:
         Xml.SubElement(case, tag, message=lines[0], type=ruling.verdict).text = "\n".join(lines)
 
 
+def _told(difference: Difference) -> str:
+    got, metric = difference.estimate, difference.metric
+    if math.isnan(got.low):
+        return f"{signed(metric, got.value)}, interval not estimable"
+    return f"{signed(metric, got.value, got.low, got.high)}, p {format_p(got.p)}"
+
+
 def markdown(ruling: Ruling) -> str:
-    """Write the ruling as the summary of a CI step: the verdict, a table of all metrics, and why."""
+    """Write the ruling as the summary of a CI step: the verdict, a table of all metrics, why, and its limits."""
     verdict, *others = ruling.lines
-    if ruling.comparison is None or ruling.decisive is None:
+    if ruling.comparison is None:
         return to_md([Sheet(verdict, (), (), tuple(others))])
-    comparison = ruling.comparison
-    level = f"{100 * comparison.level:g} % interval"
-    headings = [*names_of(comparison.baseline.run, comparison.candidate.run), "difference", level, "p", "p (Holm)"]
-    columns = (Column("metric"), *(Column(heading, "number") for heading in headings))
-    rows = [_row(difference, ruling.decisive) for difference in _ordered(comparison, ruling.decisive)]
-    runs = " and ".join(side.run.name for side in (comparison.baseline, comparison.candidate))
-    about = f"Paired over {comparison.items} items of {_title(ruling)}. Runs: {runs}."
-    return to_md([Sheet(verdict, columns, (tuple(rows),), (*others, about))])
+    table = differences(ruling.comparison, every_slice=True)
+    return to_md([replace(table, title=verdict, notes=(*others, *remarks(ruling.comparison)))])
 
 
 def as_json(ruling: Ruling) -> str:
@@ -164,18 +167,3 @@ def _title(ruling: Ruling) -> str:
         return ""
     task = ruling.comparison.candidate.task
     return f"{task.task}, {task.protocol}{', synthetic' if task.synthetic else ''}"
-
-
-def _ordered(comparison: Comparison, decisive: Difference) -> list[Difference]:
-    """List the differences, the deciding one first."""
-    every = [*comparison.headline, *comparison.slices]
-    return [decisive, *(d for d in every if d.metric != decisive.metric)]
-
-
-def _row(difference: Difference, decisive: Difference) -> tuple[Cell, ...]:
-    metric, got = difference.metric, difference.estimate
-    value, _, interval = signed_interval(got, metric).partition("  ")
-    shown = [points(difference.baseline, metric), points(difference.candidate, metric), value, interval]
-    adjusted = "" if difference.adjusted_p is None else format_p(difference.adjusted_p)
-    name = text(metric.heading, "best" if metric == decisive.metric else "")
-    return (name, *(text(cell) for cell in (*shown, format_p(got.p), adjusted)))

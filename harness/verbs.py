@@ -269,13 +269,12 @@ def _audit_file(path: Path, write: bool) -> ExitCode:
 
 def gate(options: Namespace) -> ExitCode:
     """Judge a run by a baseline; the reports are written before the exit code is given."""
+    _one_thread()
     from harness.compare import compare as compare_results
     from harness.formats import harmless
     from harness.gate import Ruling, Terms, decide, no_ruling
     from harness.gate_report import reports
-    from harness.records import RunFolder
     from harness.records.store import write_atomically
-    from harness.results import load_result
 
     files = {name: path for name in ("junit", "markdown", "json") if (path := getattr(options, name)) is not None}
     for name, path in files.items():
@@ -293,10 +292,8 @@ def gate(options: Namespace) -> ExitCode:
             write_atomically(path, texts[name])
 
     try:
-        baseline, candidate = (
-            load_result(RunFolder(find_run(name)), options.task) for name in (options.baseline, options.candidate)
-        )
-        ruling = decide(compare_results(baseline, candidate, level=1 - terms.alpha), terms)
+        base, cand = _results(options, options.baseline, options.candidate)
+        ruling = decide(compare_results(base, cand, 1 - terms.alpha, other_prompts=options.other_prompts), terms)
     except HarnessError as error:
         write(no_ruling(error, terms))
         raise

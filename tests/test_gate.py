@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 
 from harness.compare import Comparison, compare
 from harness.errors import ExitCode, HarnessError
-from harness.formats import harmless
-from harness.gate import Ruling, Terms, Verdict, decide, no_ruling, rule, times_needed
+from harness.gate import Ruling, Terms, Verdict, decide, no_ruling, rule
 from harness.gate_report import reports
-from harness.protocols import find_protocol
 from harness.results import load_result
 from harness.stats.intervals import Estimate
 from harness.stats.mixture import Part
@@ -124,29 +122,21 @@ def test_a_typo_in_the_metric_and_a_margin_in_points_are_refused(even) -> None:
         decide(even, Terms(margin=2))
 
 
-def test_so_many_times_the_items_would_settle_it(even) -> None:
-    decisive = with_gain(even, 0.0, 0.03).headline[0]
-    times = times_needed(decisive, -0.02, "items")
-    # the error at so many items: the interval's reach and one error's worth of bad luck fit into the gap
-    error = 0.015 / math.sqrt(times)
-    assert 2.8 * error == pytest.approx(0.02, rel=0.02)
-    assert times_needed(decisive, 0.0, "items") == math.inf
-
-
 def test_inconclusive_says_what_would_settle_it(even) -> None:
     def said(comparison: Comparison, **changed) -> str:
         task = comparison.candidate.task.model_copy(update=changed)
         return decide(replace(comparison, candidate=replace(comparison.candidate, task=task)), Terms()).lines[2]
 
     open_ = with_gain(even, 0.0, 0.03)
-    assert "all 300 items were asked, so more seeds" in said(open_)
+    assert "Seeds: one a side, so what another would buy is not known" in said(open_)
+    # 2.8 errors of 1.5 points at 300 items are 2 points at about 1,320
     assert re.search(r"--limit 13\d\d in place of 300 of the 3000 items", said(open_, data_items=3000))
     assert "all 400 items in place of 300; if they are not enough, more seeds" in said(open_, data_items=400)
-    sampled = replace(open_, candidate=replace(open_.candidate, protocol=find_protocol("official:5", "pair")))
-    assert "or more repeats (--protocol official:10)" in said(sampled)
     seeds = open_.headline[0].estimate._replace(parts=(Part(0.004**2, 100), Part(0.011**2, 4)))
     varying = replace(open_, headline=[replace(open_.headline[0], estimate=seeds)])
-    assert re.search(r"so \d\.\d times the seeds, four times in five", said(varying))
+    assert re.search(r"Seeds: \d+ instead of 1\.", said(varying))
+    on_the_line = with_gain(even, -0.02, 0.03)
+    assert "no amount of data does" in said(on_the_line)
 
 
 def test_without_image_ids_it_is_inconclusive_and_says_what_is_missing(tmp_path: Path) -> None:
@@ -162,7 +152,7 @@ def test_without_image_ids_it_is_inconclusive_and_says_what_is_missing(tmp_path:
 HOSTILE = [
     "<script>alert(1)</script>", "a|b", "a&b", "a_b*c*`d`", "=cmd()", "two\nlines", "| --- |", "\x00\x1b[31m",
     "שלום\u202egnp.exe", "]]>", '"\'', "[x](javascript:1)", "![i](//h/x.png)", "https://h.example", "@someone #1",
-    "\ud800", "\u2028",
+    "\ud800", "\u2028", "accuracy",
 ]  # fmt: skip
 texts = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=40), st.text("|`_*[]<>&\\\n#", max_size=20))
 
@@ -183,6 +173,7 @@ def pair(tmp_path_factory) -> Comparison:
 @given(name=texts, terms=settings)
 def test_hostile_names_come_out_harmless_in_every_report(pair, name: str, terms: Terms) -> None:
     ruling = decide(renamed(pair, name), terms)
+    assert ruling.decisive.metric.slice is None
     texts = reports(ruling)
     for text in texts.values():
         text.encode()
@@ -190,10 +181,9 @@ def test_hostile_names_come_out_harmless_in_every_report(pair, name: str, terms:
     assert len(suite.findall("testcase")) == 6
     assert int(suite.get("failures")) == (ruling.code == 1)
     assert int(suite.get("errors")) == (ruling.code == 3)
-    assert suite[1].get("name") != suite[3].get("name") or not harmless(name)
     table = [line for line in texts["markdown"].splitlines() if line.startswith("|")]
     assert len(table) == 2 + 6
-    assert {line.count("|") for line in table} == {8}
+    assert len({line.count("|") for line in table}) == 1
     assert "<" not in texts["markdown"]
     assert json.loads(texts["json"])["candidate"]["run"] == name
 
