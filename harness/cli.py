@@ -64,6 +64,17 @@ Say what two finished runs could have shown, and how many items, repeats or seed
 
 Nothing is guessed: discordance, clusters, repeats and seeds are those of these very runs.
 """
+REPORT_HELP = """\
+Write one self-contained page about a finished run, alone or against a baseline: verdict, intervals, slices,
+position bias, reliability, training, cost, and every item with both runs' answers.
+
+  harness report carevl-embedded-vlrewardbench-5e6f7a8b
+  harness report carevl-... distill-... -o carevl.html
+      the candidate first, then what it is compared with
+
+The page fetches nothing, and what a judge wrote is shown as text. Images come from the stage cache, the
+embedded world or the data file, where they are still there. A report is replaced, another file never.
+"""
 AUDIT_HELP = """\
 Find the whole numbers behind a published row: on which split of the items it was counted, and how many
 items it left out. A row that nothing explains cannot have all its columns right.
@@ -195,6 +206,13 @@ def build_parser() -> Parser:
     power.add_argument("--task", metavar="T", help="which task, if the runs have several")
     _level(power)
     _output(power)
+
+    report = verbs.add_parser("report", help="one page about a run", description=REPORT_HELP, formatter_class=raw)
+    report.add_argument("run", metavar="RUN", help="name or folder of the run")
+    report.add_argument("baseline", metavar="BASE", nargs="?", help="name or folder of the run it is compared with")
+    report.add_argument("--task", metavar="T", help="which task, if the runs have several")
+    report.add_argument("-o", "--out", metavar="FILE", type=Path, default=Path("report.html"), help="the page's file")
+    _include(report)
 
     audit = verbs.add_parser(
         "audit", help="check a published row for whole numbers", description=AUDIT_HELP, formatter_class=raw

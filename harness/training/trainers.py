@@ -153,9 +153,7 @@ def train_and_save(trainer: Any, out: Path, processor: Any, format_: JudgeFormat
 
 def thinned(log: list[dict[str, Any]], names: Sequence[str], most: int = 200) -> dict[str, list[float]]:
     """Keep at most `most` entries of a log, evenly spaced and the last always, as columns for the run's record."""
-    places = (
-        sorted({round(k * (len(log) - 1) / (most - 1)) for k in range(most)}) if len(log) > most else range(len(log))
-    )
+    places = sorted({round(k * (len(log) - 1) / (most - 1)) for k in range(most)})
     return {name: [float(f"{log[place][name]:.4g}") for place in places] for name in names}
 
 

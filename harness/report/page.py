@@ -1,0 +1,87 @@
+"""Writes a report as one HTML file that fetches nothing and in which no foreign script can run."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from harness.errors import HarnessError
+from harness.records.store import write_atomically
+from harness.report import charts
+from harness.report.model import Items, Page
+from harness.report.visible import visible
+
+HERE = Path(__file__).parent
+GENERATOR = '<meta name="generator" content="harness report">'
+"""By which a report of ours is known again."""
+
+
+def render(page: Page) -> str:
+    """Write the page. Every text is escaped, and its hidden characters are shown."""
+    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    environment = Environment(
+        autoescape=True, finalize=visible, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string((HERE / "page.html").read_text(encoding="utf-8"))
+    return template.render(
+        page=page,
+        charts=charts,
+        policy=_policy(style, script),
+        generator=Markup(GENERATOR),  # noqa: S704
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        items=Markup(data_block(page.items)),  # noqa: S704
+    )
+
+
+def _policy(style: str, script: str) -> str:
+    """Allow our own style and script by their hashes, images within the page, and nothing else."""
+    allowed = (
+        "default-src 'none'",
+        f"script-src {_hash(script)}",
+        f"style-src {_hash(style)}",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+    return "; ".join(allowed)
+
+
+def _hash(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def data_block(items: Items) -> str:
+    """Write the table of items as ASCII JSON that ends no script element and opens no comment."""
+    text = json.dumps(items._asdict(), allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def refuse_foreign(path: Path) -> None:
+    """Refuse to write over a file that is no report of ours.
+
+    Raises:
+        HarnessError: saying what lies there.
+    """
+    if path.is_dir():
+        raise HarnessError(f"{path} is a folder.", "Name a file: --out report.html.")
+    if not path.exists():
+        return
+    try:
+        with path.open("rb") as file:
+            ours = GENERATOR.encode() in file.read(4096)
+    except OSError as error:
+        raise HarnessError(f"{path} cannot be read: {error.strerror}.", "Choose another --out.") from None
+    if not ours:
+        raise HarnessError(f"{path} is no report of ours.", "Choose another --out, or remove it.")
+
+
+def write(path: Path, page: Page) -> None:
+    """Render the page and put it at `path` in one step."""
+    refuse_foreign(path)
+    write_atomically(path, render(page))
