@@ -156,7 +156,7 @@
     for (const [key, text] of COLUMNS) {
       const head = make("th", key === "slice" || key === "gain" ? "wide" : "", null, { scope: "col" });
       if (sorted[0] === key) head.setAttribute("aria-sort", sorted[1] > 0 ? "ascending" : "descending");
-      const button = make("button", "sort", text, { type: "button", "data-key": key });
+      const button = make("button", "sort", text, { type: "button", title: text, "data-key": key });
       button.addEventListener("click", () => {
         sortBy(key);
         document.querySelector(`[data-key="${key}"]`).focus();
