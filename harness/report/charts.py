@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from harness.formats import harmless
 from harness.report.model import Curves, Intervals, Reliability, Scored
-from harness.report.visible import visible
 
 Element = ElementTree.Element
 Scale = Callable[[float], float]
@@ -26,8 +26,8 @@ def _tag(name: str, parent: Element | None = None, text: str | None = None, **at
         key.rstrip("_").replace("_", "-"): f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
         for key, value in attributes.items()
     }
-    element = Element(name, {key: visible(str(value)) for key, value in given.items()})
-    element.text = visible(text)
+    element = Element(name, {key: harmless(str(value)) for key, value in given.items()})
+    element.text = None if text is None else harmless(text)
     if parent is not None:
         parent.append(element)
     return element
@@ -110,8 +110,9 @@ def intervals(name: str, drawn: Intervals) -> Markup:
         shown = _tag("text", svg, x=RIGHT, y=top + 12, text_anchor="end", class_="figure")
         for place, mark in enumerate(line.marks):
             if place:
-                _tag("tspan", shown, "  ·  ")
-            _tag("tspan", shown, mark.shown, class_=mark.role)
+                # the last piece has no room of its own
+                _tag("tspan", shown, "\N{MIDDLE DOT}", dx=5, class_="quiet")
+            _tag("tspan", shown, mark.shown, dx=5 if place else 0, class_=mark.role)
             _interval(svg, x, mark.value, mark.low, mark.high, top + 22 + 9 * place, mark.role)
         top += step
     return _markup(svg)

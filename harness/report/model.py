@@ -16,14 +16,16 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 from rich.text import Text
 
-from harness.compare import Comparison, TaskResult, compare, format_p, label, load_result, names_of
+from harness.compare import Comparison, compare, format_p
 from harness.errors import DataError
 from harness.metrics import HEADLINES, METRICS, Metric, of_slice, primary
 from harness.protocols import Kind
-from harness.records import Judgment, Label, Run, RunFolder
+from harness.records import Item, Judgment, Label, Run, RunFolder
 from harness.records.run import StageRecord
 from harness.report.pictures import thumbnails
-from harness.stats.clustered import Estimate
+from harness.results import TaskResult, label, load_result, names_of
+from harness.stats.intervals import Estimate, single
+from harness.stats.sums import Clusters, Sums
 from harness.tables import SYNTHETIC, notes, points, signed_interval
 
 PAIRWISE = ("pair", "pair-ties")
@@ -84,6 +86,8 @@ class DifferenceRow(NamedTuple):
     difference: str
     p: str
     adjusted: str
+    detectable: str
+    """The smallest true difference that data like these show with 80 % power."""
 
 
 class Bin(NamedTuple):
@@ -270,6 +274,8 @@ class Page:
     remarks: list[str]
     intervals: Intervals
     differences: list[DifferenceRow]
+    seeds: list[tuple[int, str, str]]
+    """Seed, and the first metric of baseline and candidate; empty where neither has several."""
     configs: list[tuple[str, str, str]]
     """Settings that differ: key, baseline's, candidate's."""
     sides: list[tuple[str, str]]
@@ -317,6 +323,7 @@ def gather(candidate: RunFolder, baseline: RunFolder | None, task: str | None, r
         remarks=_remarks(sides, comparison),
         intervals=_differences_drawn(comparison) if comparison else _figures_drawn(sides[0]),
         differences=_difference_rows(comparison) if comparison else [],
+        seeds=_seeds(comparison) if comparison else [],
         configs=_configs(comparison) if comparison else [],
         sides=[(side.role, side.name) for side in sides],
         position=_position(sides),
@@ -368,18 +375,31 @@ def _facts(sides: Sequence[Side]) -> dict[str, str]:
 
 def _remarks(sides: Sequence[Side], comparison: Comparison | None) -> list[str]:
     """Say what the verdict does not speak of."""
-    said: list[str] = []
-    if comparison and comparison.one_seed:
-        said.append("One seed: this speaks of these checkpoints, not of the recipe.")
-    if comparison and comparison.other_words:
-        said.append("The two were asked in different words: each brings its own prompt, or the benchmark's.")
-    if comparison and comparison.unmatched:
-        said.append(f"{comparison.unmatched} items were in only one of the runs and were left out.")
+    said = _remarks_on(comparison) if comparison else []
     for side in sides:
         said += [Text.from_markup(note).plain for note in notes(side.result)]
         if side.result.kind in PAIRWISE and (bounds := _bounds(side)):
             said.append(bounds)
     return list(dict.fromkeys(said))
+
+
+def _remarks_on(comparison: Comparison) -> list[str]:
+    said, metric = [], comparison.headline[0].metric
+    if comparison.one_seed:
+        said.append("One seed: this speaks of these checkpoints, not of the recipe.")
+    if comparison.other_words:
+        said.append("The two were asked in different words: each brings its own prompt, or the benchmark's.")
+    if comparison.unmatched:
+        said.append(f"{comparison.unmatched} items were in only one of the runs and were left out.")
+    if comparison.bounds:
+        low, high = (f"{100 * x:+.1f}" if metric.percent else f"{x:+.3f}" for x in comparison.bounds)
+        said.append(f"Whatever the unparsed answers could have been, the difference lies between {low} and {high}.")
+    if exact := comparison.mcnemar:
+        said.append(
+            f"Items right in every answer of only one: {exact.candidate_only} and, of the baseline, "
+            f"{exact.baseline_only} (McNemar's exact p {format_p(exact.p)}, which ignores clusters)."
+        )
+    return said
 
 
 def _bounds(side: Side) -> str:
@@ -451,9 +471,16 @@ def _difference_rows(comparison: Comparison) -> list[DifferenceRow]:
             signed_interval(row.estimate, row.metric),
             format_p(row.estimate.p),
             "" if row.adjusted_p is None else format_p(row.adjusted_p),
+            points(row.detectable, row.metric),
         )
         for row in (*comparison.headline, *comparison.slices)
     ]
+
+
+def _seeds(comparison: Comparison) -> list[tuple[int, str, str]]:
+    metric = comparison.headline[0].metric
+    found = [(seed, points(base, metric), points(cand, metric)) for seed, base, cand in comparison.per_seed]
+    return found if len(found) > 1 else []
 
 
 def _configs(comparison: Comparison) -> list[tuple[str, str, str]]:
@@ -531,17 +558,22 @@ def _reliability(side: Side) -> Reliability | None:
     bins = []
     for _, group in sorted(grouped.items()):
         right = float(np.mean([one[1] for one in group]))
-        images = {items[one[2]].cluster_id or one[2] for one in group}
-        bins.append(Bin(len(group), float(np.mean([one[0] for one in group])), right, *wilson(right, len(images))))
+        low, high = _interval_of([one[1] for one in group], [items[one[2]] for one in group])
+        bins.append(Bin(len(group), float(np.mean([one[0] for one in group])), right, low, high))
     error = sum(b.judgments * abs(b.right - b.stated) for b in bins) / len(told)
     return Reliability(side.role, side.name, bins, error, float(np.mean([(p - right) ** 2 for p, right, _ in told])))
 
 
-def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return Wilson's 95 % interval (1927) of a share over `count` independent trials."""
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    reach = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return middle - reach, middle + reach
+def _interval_of(right: Sequence[bool], items: Sequence[Item]) -> tuple[float, float]:
+    """Return the interval of a share of judgments, which go together where their items share an image."""
+    names = [item.cluster_id for item in items]
+    if None in names:
+        return math.nan, math.nan
+    clusters = Clusters.of(names, [item.slice for item in items])
+    counts = [np.bincount(clusters.index, weights=weights) for weights in (np.ones(len(right)), right)]
+    table = np.asarray(np.stack(counts, -1), float)[:, None, None, None]
+    found = single(Sums(table), clusters, "share")
+    return found.low, found.high
 
 
 Info = TypeVar("Info", bound=BaseModel)

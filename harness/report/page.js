@@ -8,16 +8,17 @@
   const compared = data.sides.length > 1;
   const $ = (id) => document.getElementById(id);
 
-  // Characters that hide or reorder text are shown by their number, in elements of their own.
-  const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]|\p{Cs}/gu;
+  // Characters that hide or reorder text are spelled out, as Python does, in elements of their own.
+  const HIDDEN = /(?![\t\n\r])[\p{C}\p{Zl}\p{Zp}]/gu;
 
   /** Put a text into an element; it is never read as markup. */
   function put(element, text) {
     let end = 0;
     for (const found of text.matchAll(HIDDEN)) {
       element.append(text.slice(end, found.index));
-      const code = found[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
-      element.append(make("span", "hidden", `U+${code}`));
+      const code = found[0].codePointAt(0);
+      const [letter, digits] = code < 0x100 ? ["x", 2] : code < 0x10000 ? ["u", 4] : ["U", 8];
+      element.append(make("span", "hidden", `\\${letter}${code.toString(16).padStart(digits, "0")}`));
       end = found.index + found[0].length;
     }
     element.append(text.slice(end));

@@ -1,18 +1,17 @@
 """Writes a report as one HTML file that fetches nothing and in which no foreign script can run."""
 
-import base64
-import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from harness.errors import HarnessError
+from harness.formats import content_policy, harmless
 from harness.records.store import write_atomically
 from harness.report import charts
 from harness.report.model import Items, Page
-from harness.report.visible import visible
 
 HERE = Path(__file__).parent
 GENERATOR = '<meta name="generator" content="harness report">'
@@ -23,13 +22,13 @@ def render(page: Page) -> str:
     """Write the page. Every text is escaped, and its hidden characters are shown."""
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     environment = Environment(
-        autoescape=True, finalize=visible, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, finalize=_shown, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((HERE / "page.html").read_text(encoding="utf-8"))
     return template.render(
         page=page,
         charts=charts,
-        policy=_policy(style, script),
+        policy=f"{content_policy(style, script)}; require-trusted-types-for 'script'; trusted-types 'none'",
         generator=Markup(GENERATOR),  # noqa: S704
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
@@ -37,23 +36,9 @@ def render(page: Page) -> str:
     )
 
 
-def _policy(style: str, script: str) -> str:
-    """Allow our own style and script by their hashes, images within the page, and nothing else."""
-    allowed = (
-        "default-src 'none'",
-        f"script-src {_hash(script)}",
-        f"style-src {_hash(style)}",
-        "img-src data:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    )
-    return "; ".join(allowed)
-
-
-def _hash(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+def _shown(value: Any) -> Any:
+    """Write hidden characters of a plain text visibly; leave markup and whatever is no text as it is."""
+    return harmless(value) if type(value) is str else value
 
 
 def data_block(items: Items) -> str:

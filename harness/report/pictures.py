@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.compare import TaskResult
 from harness.config import WorldSettings
 from harness.errors import DataError, HarnessError
 from harness.registry import load_task, results_root
+from harness.results import TaskResult
 
 SIDE = 96
 """Longest side of a thumbnail in pixels; smaller images stay as they are."""
