@@ -153,7 +153,8 @@ def reliability(name: str, found: Sequence[Reliability]) -> Markup:
         shift = (place - (len(found) - 1) / 2) * 5
         for b in one.bins:
             at = x(b.stated) + shift
-            _tag("line", svg, x1=at, x2=at, y1=y(b.low), y2=y(b.high), class_=f"interval {one.role}")
+            if math.isfinite(b.low):
+                _tag("line", svg, x1=at, x2=at, y1=y(b.low), y2=y(b.high), class_=f"interval {one.role}")
             _point(svg, at, y(b.right), one.role)
             left = x(min(int(b.stated * 20), 19) / 20) + place * width
             tall = max(1.0, 48 * b.judgments / most)
