@@ -13,6 +13,7 @@ HEAVY = ("torch", "transformers", "trl", "datasets", "lmms_eval", "accelerate", 
     "arguments",
     [["--help"], ["run", "--help"], ["ls", "tasks"], ["ls", "recipes"], ["ls", "profiles"], ["compare", "--help"],
      ["score", "--help"], ["leaderboard", "--help"], ["leaderboard", "--task", "vlrewardbench", "--published"],
+     ["report", "--help"],
      ["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--dry-run"]],
 )  # fmt: skip
 def test_light_commands_stay_light(arguments: list[str], results) -> None:
@@ -26,9 +27,8 @@ def test_light_commands_stay_light(arguments: list[str], results) -> None:
 
 
 def test_consumers_import_nothing_heavy() -> None:
-    modules = (
-        "harness.compare, harness.leaderboard, harness.tables, harness.verbs, harness.records, harness.stats.intervals"
-    )
+    modules = "harness.compare, harness.leaderboard, harness.tables, harness.verbs, harness.records"
+    modules += ", harness.stats.intervals, harness.report.page"
     code = f"import sys, {modules}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
