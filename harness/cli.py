@@ -211,7 +211,8 @@ def build_parser() -> Parser:
     report.add_argument("run", metavar="RUN", help="name or folder of the run")
     report.add_argument("baseline", metavar="BASE", nargs="?", help="name or folder of the run it is compared with")
     report.add_argument("--task", metavar="T", help="which task, if the runs have several")
-    report.add_argument("-o", "--out", metavar="FILE", type=Path, default=Path("report.html"), help="the page's file")
+    default = Path("report.html")
+    report.add_argument("-o", "--output", metavar="FILE", type=Path, default=default, help=f"default: {default}")
     _include(report)
 
     audit = verbs.add_parser(

@@ -189,22 +189,23 @@ def _results(options: Namespace, *names: str) -> list["TaskResult"]:
 
 def report(options: Namespace) -> ExitCode:
     """Write a page about a finished run."""
+    _one_thread()
     from harness.console import Screen
     from harness.records import RunFolder
     from harness.report.model import gather
     from harness.report.page import refuse_foreign, write
 
-    refuse_foreign(options.out)
+    refuse_foreign(options.output)
     candidate = RunFolder(find_run(options.run))
     baseline = RunFolder(find_run(options.baseline)) if options.baseline else None
     page = gather(candidate, baseline, options.task, content_roots(options.include_path))
-    write(options.out, page)
+    write(options.output, page)
     console = Screen()
     console.print(page.verdict, style="bold", markup=False)
     if page.synthetic:
         console.print(f"Synthetic: {page.synthetic}.")
     console.print(
-        f"Written: {options.out} ({options.out.stat().st_size / 2**20:.1f} MiB)", markup=False, soft_wrap=True
+        f"Written: {options.output} ({options.output.stat().st_size / 2**20:.1f} MiB)", markup=False, soft_wrap=True
     )
     return ExitCode.OK
 

@@ -16,17 +16,18 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 from rich.text import Text
 
-from harness.compare import Comparison, compare, format_p
+from harness.compare import Comparison, compare
 from harness.errors import DataError
+from harness.findings import by_seed, differences, remarks, signed
 from harness.metrics import HEADLINES, METRICS, Metric, of_slice, primary
-from harness.protocols import Kind
-from harness.records import Item, Judgment, Label, Run, RunFolder
+from harness.records import Item, Judgment, Kind, Label, Run, RunFolder
 from harness.records.run import StageRecord
 from harness.report.pictures import thumbnails
 from harness.results import TaskResult, label, load_result, names_of
+from harness.sheet import Sheet
 from harness.stats.intervals import Estimate, single
 from harness.stats.sums import Clusters, Sums
-from harness.tables import SYNTHETIC, notes, points, signed_interval
+from harness.tables import SYNTHETIC, notes, points
 
 PAIRWISE = ("pair", "pair-ties")
 
@@ -74,20 +75,6 @@ class Intervals(NamedTuple):
     reference: float | None
     reference_name: str
     unit: str
-
-
-class DifferenceRow(NamedTuple):
-    """One row of the comparison, as `harness compare` prints it."""
-
-    name: str
-    headline: bool
-    baseline: str
-    candidate: str
-    difference: str
-    p: str
-    adjusted: str
-    detectable: str
-    """The smallest true difference that data like these show with 80 % power."""
 
 
 class Bin(NamedTuple):
@@ -271,11 +258,13 @@ class Page:
     verdict: str
     synthetic: str
     facts: dict[str, str]
-    remarks: list[str]
+    notes: list[str]
+    """What there is to know about the data and the answers."""
     intervals: Intervals
-    differences: list[DifferenceRow]
-    seeds: list[tuple[int, str, str]]
-    """Seed, and the first metric of baseline and candidate; empty where neither has several."""
+    differences: Sheet | None
+    seeds: Sheet | None
+    remarks: list[str]
+    """What the comparison rests on, and what it does not speak of."""
     configs: list[tuple[str, str, str]]
     """Settings that differ: key, baseline's, candidate's."""
     sides: list[tuple[str, str]]
@@ -320,10 +309,11 @@ def gather(candidate: RunFolder, baseline: RunFolder | None, task: str | None, r
         verdict=comparison.sentence() if comparison else _headline(sides[0]),
         synthetic=SYNTHETIC if results[0].task.synthetic else "",
         facts=_facts(sides),
-        remarks=_remarks(sides, comparison),
+        notes=_notes(sides),
         intervals=_differences_drawn(comparison) if comparison else _figures_drawn(sides[0]),
-        differences=_difference_rows(comparison) if comparison else [],
-        seeds=_seeds(comparison) if comparison else [],
+        differences=differences(comparison, every_slice=True) if comparison else None,
+        seeds=by_seed(comparison) if comparison else None,
+        remarks=remarks(comparison) if comparison else [],
         configs=_configs(comparison) if comparison else [],
         sides=[(side.role, side.name) for side in sides],
         position=_position(sides),
@@ -373,33 +363,13 @@ def _facts(sides: Sequence[Side]) -> dict[str, str]:
     }
 
 
-def _remarks(sides: Sequence[Side], comparison: Comparison | None) -> list[str]:
-    """Say what the verdict does not speak of."""
-    said = _remarks_on(comparison) if comparison else []
+def _notes(sides: Sequence[Side]) -> list[str]:
+    said: list[str] = []
     for side in sides:
         said += [Text.from_markup(note).plain for note in notes(side.result)]
         if side.result.kind in PAIRWISE and (bounds := _bounds(side)):
             said.append(bounds)
     return list(dict.fromkeys(said))
-
-
-def _remarks_on(comparison: Comparison) -> list[str]:
-    said, metric = [], comparison.headline[0].metric
-    if comparison.one_seed:
-        said.append("One seed: this speaks of these checkpoints, not of the recipe.")
-    if comparison.other_words:
-        said.append("The two were asked in different words: each brings its own prompt, or the benchmark's.")
-    if comparison.unmatched:
-        said.append(f"{comparison.unmatched} items were in only one of the runs and were left out.")
-    if comparison.bounds:
-        low, high = (f"{100 * x:+.1f}" if metric.percent else f"{x:+.3f}" for x in comparison.bounds)
-        said.append(f"Whatever the unparsed answers could have been, the difference lies between {low} and {high}.")
-    if exact := comparison.mcnemar:
-        said.append(
-            f"Items right in every answer of only one: {exact.candidate_only} and, of the baseline, "
-            f"{exact.baseline_only} (McNemar's exact p {format_p(exact.p)}, which ignores clusters)."
-        )
-    return said
 
 
 def _bounds(side: Side) -> str:
@@ -418,24 +388,22 @@ def _scaled(estimate: Estimate, metric: Metric, role: str, shown: str) -> Mark:
 
 
 def _differences_drawn(comparison: Comparison) -> Intervals:
-    metric = primary(comparison.candidate.kind)
-    lines = [
-        Line(
-            row.metric.heading,
-            row.adjusted_p is None,
-            [_scaled(row.estimate, row.metric, "candidate", signed_interval(row.estimate, row.metric))],
-        )
-        for row in (*comparison.headline, *comparison.slices)
-    ]
+    first = primary(comparison.candidate.kind)
+    lines = []
+    for row in (*comparison.headline, *comparison.slices):
+        metric, found = row.metric, row.estimate
+        shown = "not estimable" if math.isnan(found.low) else signed(metric, found.value, found.low, found.high)
+        mark = _scaled(found, metric, "candidate", shown)
+        lines.append(Line(metric.heading, row in comparison.headline, [mark]))
     names = names_of(comparison.candidate.run, comparison.baseline.run)
-    better = "left" if metric.lower_is_better else "right"
+    better = "left" if first.lower_is_better else "right"
     return Intervals(
         f"{names[0]} minus {names[1]}, with 95 % intervals",
         f"To the {better} of the line at zero, {names[0]} is better.",
         lines,
         0,
         "no difference",
-        "points" if metric.percent else metric.unit,
+        "points" if first.percent else first.unit,
     )
 
 
@@ -459,28 +427,6 @@ def _figures_drawn(side: Side) -> Intervals:
     if "consistency" in HEADLINES[result.kind]:
         about += " Consistency: both orders prefer the same response."
     return Intervals("Figures, with 95 % intervals", about, lines, chance, "chance", "%" if first.percent else "")
-
-
-def _difference_rows(comparison: Comparison) -> list[DifferenceRow]:
-    return [
-        DifferenceRow(
-            row.metric.heading,
-            row.adjusted_p is None,
-            points(row.baseline, row.metric),
-            points(row.candidate, row.metric),
-            signed_interval(row.estimate, row.metric),
-            format_p(row.estimate.p),
-            "" if row.adjusted_p is None else format_p(row.adjusted_p),
-            points(row.detectable, row.metric),
-        )
-        for row in (*comparison.headline, *comparison.slices)
-    ]
-
-
-def _seeds(comparison: Comparison) -> list[tuple[int, str, str]]:
-    metric = comparison.headline[0].metric
-    found = [(seed, points(base, metric), points(cand, metric)) for seed, base, cand in comparison.per_seed]
-    return found if len(found) > 1 else []
 
 
 def _configs(comparison: Comparison) -> list[tuple[str, str, str]]:

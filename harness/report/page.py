@@ -54,16 +54,16 @@ def refuse_foreign(path: Path) -> None:
         HarnessError: saying what lies there.
     """
     if path.is_dir():
-        raise HarnessError(f"{path} is a folder.", "Name a file: --out report.html.")
+        raise HarnessError(f"{path} is a folder.", "Name a file: -o report.html.")
     if not path.exists():
         return
     try:
         with path.open("rb") as file:
             ours = GENERATOR.encode() in file.read(4096)
     except OSError as error:
-        raise HarnessError(f"{path} cannot be read: {error.strerror}.", "Choose another --out.") from None
+        raise HarnessError(f"{path} cannot be read: {error.strerror}.", "Choose another -o.") from None
     if not ours:
-        raise HarnessError(f"{path} is no report of ours.", "Choose another --out, or remove it.")
+        raise HarnessError(f"{path} is no report of ours.", "Choose another -o, or remove it.")
 
 
 def write(path: Path, page: Page) -> None:
