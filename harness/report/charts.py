@@ -185,6 +185,8 @@ def curves(name: str, found: Curves) -> Markup:
 
     def line(steps: Sequence[float], values: Sequence[float], kind: str) -> None:
         places = [(step, v) for step, v in zip(steps, values, strict=True) if math.isfinite(v)]
+        if len(places) == 1:
+            _tag("circle", svg, cx=x(places[0][0]), cy=y(scaled(places[0][1])), r=2.5, class_=f"dot {kind}")
         _tag("polyline", svg, points=" ".join(f"{x(s):.1f},{y(scaled(v)):.1f}" for s, v in places), class_=kind)
 
     for role in ("baseline", "candidate"):

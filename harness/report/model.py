@@ -24,7 +24,7 @@ from harness.records import Item, Judgment, Kind, Label, Run, RunFolder
 from harness.records.run import StageRecord
 from harness.report.pictures import thumbnails
 from harness.results import TaskResult, label, load_result, names_of
-from harness.sheet import Sheet
+from harness.sheet import Cell, Column, Sheet, count, text
 from harness.stats.intervals import Estimate, single
 from harness.stats.sums import Clusters, Sums
 from harness.tables import SYNTHETIC, notes, points
@@ -260,8 +260,10 @@ class Page:
     facts: dict[str, str]
     notes: list[str]
     """What there is to know about the data and the answers."""
+    compared: bool
     intervals: Intervals
-    differences: Sheet | None
+    table: Sheet
+    """The differences, or a run's own figures."""
     seeds: Sheet | None
     remarks: list[str]
     """What the comparison rests on, and what it does not speak of."""
@@ -310,8 +312,9 @@ def gather(candidate: RunFolder, baseline: RunFolder | None, task: str | None, r
         synthetic=SYNTHETIC if results[0].task.synthetic else "",
         facts=_facts(sides),
         notes=_notes(sides),
+        compared=comparison is not None,
         intervals=_differences_drawn(comparison) if comparison else _figures_drawn(sides[0]),
-        differences=differences(comparison, every_slice=True) if comparison else None,
+        table=differences(comparison, every_slice=True) if comparison else _figures_sheet(sides[0]),
         seeds=by_seed(comparison) if comparison else None,
         remarks=remarks(comparison) if comparison else [],
         configs=_configs(comparison) if comparison else [],
@@ -407,26 +410,44 @@ def _differences_drawn(comparison: Comparison) -> Intervals:
     )
 
 
+def _figures_of(result: TaskResult) -> list[tuple[Metric, Estimate]]:
+    """Estimate what a run's page lists: headline metrics, then slices."""
+    metrics = [METRICS[result.kind][name] for name in HEADLINES[result.kind]]
+    metrics += [of_slice(result.kind, name) for name in result.slices]
+    found = [(metric, result.estimate(metric)) for metric in metrics]
+    return [(metric, estimate) for metric, estimate in found if not math.isnan(estimate.value)]
+
+
 def _figures_drawn(side: Side) -> Intervals:
     result, first = side.result, primary(side.result.kind)
-    headline = [METRICS[result.kind][name] for name in HEADLINES[result.kind]]
     lines = []
-    for metric in (*headline, *(of_slice(result.kind, name) for name in result.slices)):
-        found = result.estimate(metric)
-        if math.isnan(found.value):
-            continue
+    for metric, found in _figures_of(result):
         shown = points(found.value, metric)
-        if not math.isnan(found.error):
-            shown += f"  [{points(found.low, metric)}, {points(found.high, metric)}]"
+        if not math.isnan(found.low):
+            shown += f" [{points(found.low, metric)}, {points(found.high, metric)}]"
         lines.append(Line(metric.heading, metric.slice is None, [_scaled(found, metric, "candidate", shown)]))
     chance = {"pair": 50.0, "score": 0.0}.get(result.kind)
     if result.kind == "batch":
         chance = result.estimate(METRICS["batch"]["random"]).value
-    lower = ", where lower is better" if first.lower_is_better else ""
-    about = f"Each figure with its 95 % interval{lower}."
+    about = "Lower is better." if first.lower_is_better else ""
     if "consistency" in HEADLINES[result.kind]:
-        about += " Consistency: both orders prefer the same response."
+        about += "Consistency: both orders prefer the same response."
     return Intervals("Figures, with 95 % intervals", about, lines, chance, "chance", "%" if first.percent else "")
+
+
+def _figures_sheet(side: Side) -> Sheet:
+    """Make the table of a run's own figures."""
+    of = [item.slice for item in side.result.items]
+    groups: tuple[list[tuple[Cell, ...]], ...] = ([], [])
+    for metric, found in _figures_of(side.result):
+        ends = [points(x, metric) for x in (found.low, found.high)]
+        shown = "not estimable" if math.isnan(found.low) else f"[{', '.join(ends)}]"
+        asked = count(len(of) if metric.slice is None else of.count(metric.slice))
+        cells = (text(metric.heading), asked, Cell(found.value, points(found.value, metric)), text(shown))
+        groups[metric.slice is not None].append(cells)
+    synthetic = "synthetic " if side.result.task.synthetic else ""
+    columns = (Column("metric"), Column("items", "count"), Column("figure", "number"), Column("95 %"))
+    return Sheet(f"{side.name}, over {synthetic}items", columns, tuple(tuple(group) for group in groups if group))
 
 
 def _configs(comparison: Comparison) -> list[tuple[str, str, str]]:
@@ -454,9 +475,10 @@ def _position(sides: Sequence[Side]) -> Intervals | None:
         marks = [_scaled(estimate, metric, role, points(estimate.value)) for role, estimate in found]
         if any(not math.isnan(mark.value) for mark in marks):
             lines.append(Line(name, metric.slice is None, marks))
+    shown = "Chance draws the orders" if result.protocol.drawn else "Every response is shown first as often as second"
     return Intervals(
         "Share of verdicts for the response shown first",
-        "Every response is shown first as often as second, so a judge without position bias is at 50 %.",
+        f"{shown}, so a judge without position bias is at 50 %.",
         lines,
         50,
         "no bias",

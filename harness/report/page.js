@@ -131,7 +131,7 @@
     ["slice", "slice", (item) => item[SLICE]],
     ...data.sides.map((side, place) => [`side${place}`, side.name, (item) => item[FIGURES][place]]),
   ];
-  if (compared) COLUMNS.push(["gain", "difference", null]);
+  if (compared) COLUMNS.push(["gain", pairwise ? "difference" : "nearer by", null]);
 
   function sortBy(key) {
     // a figure shows its lowest first, a difference its largest

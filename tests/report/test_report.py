@@ -59,14 +59,14 @@ def test_the_figures_are_those_of_compare(tmp_path: Path) -> None:
     page = gather(candidate, baseline, None, ROOTS)
     comparison = compare(load_result(baseline), load_result(candidate))
     assert page.verdict == comparison.sentence()
-    assert page.differences == differences(comparison, every_slice=True)
+    assert page.table == differences(comparison, every_slice=True)
     rows = [*comparison.headline, *comparison.slices]
     for line, row in zip(page.intervals.lines, rows, strict=True):
         assert line.marks[0][1:4] == pytest.approx([100 * x for x in row.estimate[:1] + row.estimate[3:5]])
     text = " ".join(Reader(render(page)).text.split())
     assert " ".join(page.verdict.split()) in text.replace("\xa0", " ")
     assert "Synthetic: embedded synthetic world, not the published benchmark." in text
-    for row in page.differences.rows:
+    for row in page.table.rows:
         assert all(harmless(cell.shown) in text for cell in row)
     assert all(remark in text for remark in remarks(comparison))
 
@@ -110,7 +110,7 @@ def test_a_run_alone_has_its_headline_figure(tmp_path: Path) -> None:
     run = write(tmp_path / "alone", items, answers(items, [place % 4 > 0 for place in range(40)]))
     page = gather(run, None, None, ROOTS)
     assert page.verdict.startswith("alone: accuracy 75.0 % over 40 synthetic items, 95 % interval [")
-    assert page.differences is None
+    assert [cell.shown for cell in page.table.rows[0]][:3] == ["accuracy", "40", "75.0"]
     # the items that the run gets wrong come first
     assert [row.gain for row in page.items.rows[:11]] == [0] * 10 + [1]
     assert page.intervals.reference == 50
