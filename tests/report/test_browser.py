@@ -206,7 +206,27 @@ def test_every_text_can_be_read(report: Path, open_page: Any, scheme: str) -> No
     assert opened.page.evaluate(CONTRAST) == []
 
 
-def test_the_leaderboards_page_is_sorted_and_searched(tmp_path: Path, open_page: Any) -> None:
+def test_the_leaderboard_is_sorted_and_searched(report: Path, open_page: Any) -> None:
+    path = report.with_name("board.html")
+    assert (
+        main(["leaderboard", *(str(report.with_name(name)) for name in ("candidate", "baseline")), "-o", str(path)])
+        == 0
+    )
+    opened = open_page(path)
+    page = opened.page
+    rows = page.locator("table").first.locator("tbody tr")
+    before = rows.all_inner_texts()
+    head = page.get_by_role("button", name="accuracy").first
+    for direction, order in (("descending", before), ("ascending", before[::-1])):
+        head.click()
+        assert page.locator("th[aria-sort]").first.get_attribute("aria-sort") == direction
+        assert rows.all_inner_texts() == order
+    page.get_by_label("Search").fill("baseline")
+    assert page.locator("table").first.locator("tbody tr:visible").count() == 1
+    assert opened.wrong == []
+
+
+def test_a_page_of_hostile_tables_is_harmless(tmp_path: Path, open_page: Any) -> None:
     rows = tuple((text(name), count(place)) for place, name in enumerate(HOSTILE))
     path = tmp_path / "board.html"
     path.write_text(to_html([Sheet(HOSTILE[0], (Column("name"), Column("items", "count")), (rows,))]))
