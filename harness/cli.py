@@ -100,6 +100,17 @@ Keep a finished run as a baseline, deliberately, and why.
 The run is copied, without its log; accepted.json beside it keeps every acceptance: date, reason, run,
 figures, the harness's revision, and what stood there before. Commit the folder.
 """
+REPORT_HELP = """\
+Write one self-contained page about a finished run, alone or against a baseline: verdict, intervals, slices,
+position bias, reliability, training, cost, and every item with both runs' answers.
+
+  harness report carevl-embedded-vlrewardbench-5e6f7a8b
+  harness report carevl-... distill-... -o carevl.html
+      the candidate first, then what it is compared with
+
+The page fetches nothing, and what a judge wrote is shown as text. Images come from the stage cache, the
+embedded world or the data file, where they are still there. A report is replaced, another file never.
+"""
 AUDIT_HELP = """\
 Find the whole numbers behind a published row: on which split of the items it was counted, and how many
 items it left out. A row that nothing explains cannot have all its columns right.
@@ -264,6 +275,14 @@ def build_parser() -> Parser:
     accept.add_argument("--reason", metavar="TEXT", required=True, help="why; kept for good")
     accept.add_argument("--name", metavar="NAME", help="of the baseline (default: the run's recipe or model)")
     accept.add_argument("--replace-data", action="store_true", help="even if asked on other data, or in another way")
+
+    report = verbs.add_parser("report", help="one page about a run", description=REPORT_HELP, formatter_class=raw)
+    report.add_argument("run", metavar="RUN", help="name or folder of the run")
+    report.add_argument("baseline", metavar="BASE", nargs="?", help="name or folder of the run it is compared with")
+    report.add_argument("--task", metavar="T", help="which task, if the runs have several")
+    default = Path("report.html")
+    report.add_argument("-o", "--output", metavar="FILE", type=Path, default=default, help=f"default: {default}")
+    _include(report)
 
     audit = verbs.add_parser(
         "audit", help="check a published row for whole numbers", description=AUDIT_HELP, formatter_class=raw

@@ -217,6 +217,29 @@ def _results(options: Namespace, *names: str) -> list["TaskResult"]:
     return [load_result(RunFolder(find_run(name)), options.task) for name in names]
 
 
+def report(options: Namespace) -> ExitCode:
+    """Write a page about a finished run."""
+    _one_thread()
+    from harness.console import Screen
+    from harness.records import RunFolder
+    from harness.report.model import gather
+    from harness.report.page import refuse_foreign, write
+
+    refuse_foreign(options.output)
+    candidate = RunFolder(find_run(options.run))
+    baseline = RunFolder(find_run(options.baseline)) if options.baseline else None
+    page = gather(candidate, baseline, options.task, content_roots(options.include_path))
+    write(options.output, page)
+    console = Screen()
+    console.print(page.verdict, style="bold", markup=False)
+    if page.synthetic:
+        console.print(f"Synthetic: {page.synthetic}.")
+    console.print(
+        f"Written: {options.output} ({options.output.stat().st_size / 2**20:.1f} MiB)", markup=False, soft_wrap=True
+    )
+    return ExitCode.OK
+
+
 def audit(options: Namespace) -> ExitCode:
     """Find the whole numbers behind published rows."""
     from harness.audit import CATEGORIES, RANDOM_ROWS, chance, explanations, row_of, verdict

@@ -14,6 +14,7 @@ HEAVY = ("torch", "transformers", "trl", "datasets", "lmms_eval", "accelerate", 
     [["--help"], ["run", "--help"], ["ls", "tasks"], ["ls", "recipes"], ["ls", "profiles"], ["compare", "--help"],
      ["score", "--help"], ["leaderboard", "--help"], ["leaderboard", "--task", "vlrewardbench", "--published"],
      ["gate", "--help"], ["baseline", "accept", "--help"], ["ls", "baselines"],
+     ["report", "--help"],
      ["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--dry-run"]],
 )  # fmt: skip
 def test_light_commands_stay_light(arguments: list[str], results) -> None:
@@ -28,7 +29,7 @@ def test_light_commands_stay_light(arguments: list[str], results) -> None:
 
 def test_consumers_import_nothing_heavy() -> None:
     modules = (
-        "harness.compare, harness.leaderboard, harness.gate_report, harness.baselines, harness.tables, harness.verbs, "
+        "harness.compare, harness.leaderboard, harness.gate_report, harness.report.page, harness.baselines, harness.tables, harness.verbs, "
         "harness.records, harness.stats.intervals"
     )
     code = f"import sys, {modules}\nprint([m for m in {HEAVY!r} if m in sys.modules])"

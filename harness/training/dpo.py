@@ -72,6 +72,7 @@ def _train(
         freeze_vision,
         last_whole_checkpoint,
         peft_config,
+        thinned,
         train_and_save,
         updates_for,
     )
@@ -114,7 +115,8 @@ def _train(
     tokens = verdict_tokens(processor.tokenizer, format_)
     trainer.data_collator = CheckedCollator(trainer.data_collator, processor, tokens)
     log = train_and_save(trainer, out, processor, format_)
-    curve = [{key: entry[key] for key in ("step", "loss", "rewards/margins", "rewards/accuracies")} for entry in log]
+    names = ("step", "loss", "rewards/margins", "rewards/accuracies")
+    curve = [{key: entry[key] for key in names} for entry in log]
     (out / "log.json").write_text(json.dumps(curve))
     return {
         "rows": len(rows),
@@ -123,4 +125,5 @@ def _train(
         "first_reward": log[0]["rewards/chosen"],
         "loss": round(curve[-1]["loss"], 4),
         "margin": round(curve[-1]["rewards/margins"], 4),
+        "curve": thinned(curve, names),
     }

@@ -57,6 +57,9 @@ class Context:
     """Per rationale, the experts' mean score above the midpoint of both responses, normalised."""
 
 
+BINS = 20
+"""Bins of [0, 1] in which the record counts scores, by the verdict of the judgment."""
+
 Dimension = Callable[[Sampled, Context], float]
 DIMENSIONS: dict[str, Dimension] = {}
 
@@ -154,6 +157,7 @@ def score_judgments(
     }
     support = _support(judged, by_id, scores, experts, progress)
     lines, means = [], dict.fromkeys((name for name, _, _ in wanted), 0.0)
+    spread: dict[bool | None, list[float]] = {True: [], False: [], None: []}
     for (name, chosen_second), group in judged.items():
         context = Context(
             by_id[name], margins[name], group, judged.get((name, not chosen_second), []), support.get(name, {})
@@ -166,12 +170,20 @@ def score_judgments(
                 {"text": judgment.text, "for_chosen": judgment.for_chosen, "score": round(score, 6)}
                 | {"dimensions": {key: round(value, 4) for key, value in values.items()}}
             )
+            spread[judgment.for_chosen].append(round(score, 6))
             for key, value in values.items():
                 means[key] += value
         lines.append(json.dumps({"id": name, "chosen_second": chosen_second, "judgments": scored}))
     (out / "scored.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     count = sum(len(group) for group in judged.values())
-    return {"judgments": count, "mean": {key: round(value / max(1, count), 4) for key, value in means.items()}}
+    return {
+        "judgments": count,
+        "mean": {key: round(value / max(1, count), 4) for key, value in means.items()},
+        "scores": {
+            name: np.histogram(spread[verdict], BINS, (0, 1))[0].tolist()
+            for name, verdict in (("for the label", True), ("against it", False), ("unreadable", None))
+        },
+    }
 
 
 def _dimension_sources(*inputs: Any) -> list[str]:

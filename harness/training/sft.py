@@ -47,6 +47,7 @@ def sft(
         freeze_vision,
         last_whole_checkpoint,
         peft_config,
+        thinned,
         train_and_save,
         updates_for,
     )
@@ -87,4 +88,10 @@ def sft(
     log = train_and_save(trainer, out, processor, format_)
     curve = [{"step": entry["step"], "loss": entry["loss"]} for entry in log]
     (out / "log.json").write_text(json.dumps(curve))
-    return {"rows": len(rows), "too_long": too_long, "updates": steps, "loss": round(curve[-1]["loss"], 4)}
+    return {
+        "rows": len(rows),
+        "too_long": too_long,
+        "updates": steps,
+        "loss": round(curve[-1]["loss"], 4),
+        "curve": thinned(curve, ("step", "loss")),
+    }

@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,12 @@ def train_and_save(trainer: Any, out: Path, processor: Any, format_: JudgeFormat
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     log = [entry for entry in trainer.state.log_history if "loss" in entry]
     return log
+
+
+def thinned(log: list[dict[str, Any]], names: Sequence[str], most: int = 200) -> dict[str, list[float]]:
+    """Keep at most `most` entries of a log, evenly spaced and the last always, as columns for the run's record."""
+    places = sorted({round(k * (len(log) - 1) / (most - 1)) for k in range(most)})
+    return {name: [float(f"{log[place][name]:.4g}") for place in places] for name in names}
 
 
 def last_whole_checkpoint(out: Path) -> str | None:

@@ -16,7 +16,7 @@ from harness.judge.checkpoints import resolve
 from harness.judge.format import EMBEDDED, PLAIN, JudgeFormat
 from harness.judge.model import load_processor, verdict_tokens
 from harness.training.rows import conversation
-from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, fitting, updates_for
+from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, fitting, thinned, updates_for
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,14 @@ def test_verdicts_differ_in_one_token_or_are_refused(processor) -> None:
     assert verdict_tokens(processor.tokenizer, PLAIN)
     with pytest.raises(HarnessError, match="does not differ in one token"):
         verdict_tokens(processor.tokenizer, JudgeFormat("{question}", "always the same"))
+
+
+def test_a_curve_keeps_its_ends_and_at_most_200_entries() -> None:
+    log = [{"step": step, "loss": 1 / step} for step in range(1, 1001)]
+    curve = thinned(log, ("step", "loss"))
+    assert len(curve["step"]) == len(curve["loss"]) == 200
+    assert (curve["step"][0], curve["step"][-1], curve["loss"][-1]) == (1, 1000, 0.001)
+    assert thinned(log[:3], ("step",)) == {"step": [1, 2, 3]}
 
 
 def test_updates_follow_rows_and_epochs() -> None:

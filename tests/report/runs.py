@@ -1,0 +1,158 @@
+"""Finished runs to report on: of the embedded world with its images, hostile ones, and other kinds of task."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.config import WorldSettings
+from harness.data.benchmark import entries, make_item
+from harness.data.tables import image_hash
+from harness.embedded.data import benchmark_rows
+from harness.evaluate.hooks import load_hooks
+from harness.records import Item, Judgment, Run, RunFolder
+from harness.records.run import StageRecord, TaskRecord
+from harness.registry import content_roots, load_task
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</script><script>alert(2)</script>",
+    "<!--<script>",
+    "]]>&lt;b&gt; &amp;",
+    "line\u2028separator \u202eesrever\u202c \u0007bell",
+    "\" onmouseover='alert(3)' {{ 7*7 }} ${alert(4)}",
+    "<img src=x onerror=alert(5)><svg onload=alert(6)>",
+)
+
+
+def write(
+    folder: Path,
+    items: Sequence[Item],
+    judgments: Sequence[Judgment],
+    stages: Sequence[StageRecord] = (),
+    config: dict[str, Any] | None = None,
+    **task: Any,
+) -> RunFolder:
+    run = RunFolder(folder)
+    slices = list(dict.fromkeys(item.slice for item in items))
+    about: dict[str, Any] = {
+        "task": "toy",
+        "kind": "pair",
+        "protocol": "both-orders",
+        "protocol_version": 1,
+        "reader": "strict",
+        "data": "toy",
+        "data_fingerprint": "f",
+        "data_items": len(items),
+        "data_slices": dict.fromkeys(slices, 1),
+        "items": len(items),
+        "slices": slices,
+        "synthetic": True,
+    }
+    record = TaskRecord(**about | task)
+    run.write_run(
+        Run(
+            name=folder.name,
+            status="complete",
+            config={"recipe": folder.name, "seeds": [0]} | (config or {}),
+            tasks=[record],
+            checkpoints={str(seed): f"print {seed}" for seed in sorted({j.seed for j in judgments})},
+            stages=list(stages),
+            packages={"numpy": "2"},
+            revision="abc",
+            hardware={"cores": 2},
+            started="2026-01-01",
+        )
+    )
+    run.write_items(record.task, items)
+    run.write_presentations(record.task, {j.presentation for j in judgments})
+    run.append_judgments(record.task, judgments)
+    return run
+
+
+def embedded_items(count: int) -> list[Item]:
+    """Make the items of the embedded benchmark, with the hashes of their images."""
+    task = load_task("vlrewardbench", content_roots())
+    benchmark = load_hooks(task.name, task.hooks).benchmark
+    rows = entries(benchmark_rows(WorldSettings(items=count)), "embedded", Path(), benchmark)
+    return [make_item(entry, benchmark, image_hash(row[benchmark.image])) for row, entry in rows]
+
+
+def answers(
+    items: Sequence[Item], right: Sequence[bool], seeds: Sequence[int] = (0,), text: str = ""
+) -> list[Judgment]:
+    """Answer every item in both orders, right or wrong as told, and say so with P."""
+    judgments = []
+    for seed in seeds:
+        for place, (item, well) in enumerate(zip(items, right, strict=True)):
+            for order in ((0, 1), (1, 0)):
+                assert isinstance(item.label, int)
+                first = (order[0] == item.label) == well
+                said = text or f"seed {seed} on {item.source_id}: answer {1 if first else 2} is better."
+                judgments.append(
+                    Judgment(
+                        item_id=item.item_id,
+                        seed=seed,
+                        order=order,
+                        text=said,
+                        reading="first" if first else "second",
+                        p_first=0.55 + 0.04 * (place % 10) if first else 0.45 - 0.04 * (place % 10),
+                    )
+                )
+    return judgments
+
+
+def trained() -> list[StageRecord]:
+    """Say what the stages of CAREVL record."""
+    curve = {"step": [1, 2, 3], "loss": [1.0, 0.1, 0.01]}
+    infos: list[tuple[str, int | None, dict[str, Any]]] = [
+        (
+            "split-by-confidence",
+            None,
+            {
+                "kept": 6,
+                "share": 0.6,
+                "agreement": {"expert 0": 0.7, "expert 1": 0.8},
+                "by_slice": {"general": {"pairs": 10, "kept": 0.6, "agreement": [0.7, 0.8]}},
+                "disagreement_correlation": {"0-1": 0.25},
+            },
+        ),
+        ("sft", 0, {"rows": 12, "updates": 3, "loss": 0.01, "curve": curve}),
+        (
+            "score-judgments",
+            None,
+            {"judgments": 5, "mean": {"valid_format": 1.0}, "scores": {"for the label": [0, 2], "against it": [3, 0]}},
+        ),
+        (
+            "dpo",
+            0,
+            {
+                "rows": 4,
+                "updates": 3,
+                "loss": 0.6,
+                "curve": curve | {"rewards/margins": [0, 0.1, 0.2], "rewards/accuracies": [0, 0.5, 1]},
+            },
+        ),
+    ]
+    return [
+        StageRecord(stage=name, seed=seed, key=name, cached=False, seconds=1.5, peak_mb=100, info=info)
+        for name, seed, info in infos
+    ]
+
+
+def embedded_pair(folder: Path, count: int = 60) -> tuple[RunFolder, RunFolder]:
+    """Make two runs of three seeds on embedded items; the candidate's first item answers with hostile texts."""
+    items = embedded_items(count)
+    config = {"data": {"vlrewardbench": "embedded"}, "world": {"items": count}}
+    about = {"task": "vlrewardbench", "data": "embedded"}
+    good, weak = ([place % k != 1 for place in range(count)] for k in (10, 3))
+    judgments = answers(items, good, (0, 1, 2))
+    # the item that is shown first, so that its answers are seen
+    first = next(item for item, g, w in zip(items, good, weak, strict=True) if g and not w)
+    hostile = iter(HOSTILE)
+    judgments = [
+        j.model_copy(update={"text": next(hostile, j.text)}) if j.item_id == first.item_id else j for j in judgments
+    ]
+    return (
+        write(folder / "candidate", items, judgments, trained(), config, **about),
+        write(folder / "baseline", items, answers(items, weak, (0, 1, 2)), (), config, **about),
+    )
