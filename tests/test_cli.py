@@ -29,7 +29,8 @@ def test_light_commands_stay_light(arguments: list[str], results) -> None:
 
 def test_consumers_import_nothing_heavy() -> None:
     modules = (
-        "harness.compare, harness.leaderboard, harness.gate_report, harness.report.page, harness.baselines, harness.tables, harness.verbs, "
+        "harness.compare, harness.leaderboard, harness.gate_report, harness.report.page, harness.baselines, "
+        "harness.tables, harness.verbs, "
         "harness.records, harness.stats.intervals"
     )
     code = f"import sys, {modules}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
