@@ -112,7 +112,7 @@ def remarks(comparison: Comparison) -> list[str]:
     if not math.isnan(first.detectable):
         size = f"{points(first.detectable, first.metric)}{' points' if first.metric.percent else ''}"
         told.append(f"Data like these show a true difference of {size} in 4 cases of 5 (power; `harness power` plans).")
-    told += _few_clusters(comparison)
+    told += [*_at_odds(comparison), *_few_clusters(comparison)]
     told += _ledger(comparison)
     if not math.isnan(comparison.correlation):
         told.append(f"The two runs' item scores correlate at {comparison.correlation:.2f}.")
@@ -142,6 +142,19 @@ def _how_p(comparison: Comparison) -> str:
 def _equals(p: float) -> str:
     written = format_p(p)
     return written if written.startswith("<") else f"= {written}"
+
+
+def _at_odds(comparison: Comparison) -> list[str]:
+    """Name the figures of which p and interval do not say the same: with little data, two valid methods may not."""
+    found = []
+    for difference in comparison.differences.values():
+        _, low, high = difference.gain
+        if not math.isnan(low + difference.estimate.p):
+            apart = low > 0 or high < 0
+            found += [difference.metric.heading] if apart != (difference.estimate.p <= 1 - comparison.level) else []
+    if not found:
+        return []
+    return [f"p and interval are on different sides of the line for {', '.join(found)}: the interval decides."]
 
 
 def _few_clusters(comparison: Comparison) -> list[str]:

@@ -1,5 +1,6 @@
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from harness.compare import compare, compare_many
 from harness.errors import HarnessError, RunIncompleteError
+from harness.findings import remarks
 from harness.records import Item, Judgment, Run, RunFolder
 from harness.records.run import TaskRecord
 from harness.results import load_result
@@ -281,3 +283,11 @@ def test_no_figure_is_infinite_and_no_p_is_zero(tmp_path: Path, draw: int, count
     for difference in compare(one, other, resamples=50).differences.values():
         assert not any(math.isinf(x) for x in difference.estimate[:6])
         assert not difference.estimate.p <= 0
+
+
+def test_where_p_and_interval_do_not_say_the_same_it_is_said(pair) -> None:
+    agreed = compare(*pair)
+    assert not any("different sides" in remark for remark in remarks(agreed))
+    first = agreed.headline[0]
+    odd = replace(agreed, headline=[replace(first, estimate=first.estimate._replace(p=0.2)), *agreed.headline[1:]])
+    assert any("different sides of the line for accuracy: the interval decides" in remark for remark in remarks(odd))
