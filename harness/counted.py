@@ -96,7 +96,7 @@ class Cache:
 
     def ranks(self, runs: Sequence[Counted], metric: Metric) -> list[Rank]:
         """Rank runs by a metric, as `rank_results` does."""
-        path = self.folder / f"{_digest('ranks', metric.name, *(run.key for run in runs))}.json"
+        path = self.folder / f"{_digest('ranks', repr(metric), *(run.key for run in runs))}.json"
         with _damage_is_absence():
             return [Rank(int(low), int(high), str(group)) for low, high, group in json.loads(path.read_bytes())]
         found = rank_results([run.result for run in runs], metric)

@@ -88,7 +88,7 @@ def _section(runs: list[Counted], cache: Cache) -> Sheet:
     runs = sorted(runs, key=lambda counted: _order(counted.figures[leading], leading))
     ranks = None if runs[0].result.unclustered else cache.ranks(runs, leading)
     metrics = _metrics(runs)
-    best = {metric: _best(metric, runs) for metric in metrics}
+    best = {metric: _best(metric, runs, cache) for metric in metrics}
     labels = [label(counted.result.run) for counted in runs]
     alike = len(set(labels)) < len(labels)
     columns = (
@@ -154,14 +154,15 @@ def _spare(metric: Metric, kind: Kind, shown: Sequence[Metric]) -> int:
     return {"coverage": 4, "consistency": 3}.get(metric.name, (0, 1)[place] if place < 2 else 6)
 
 
-def _best(metric: Metric, runs: Sequence[Counted]) -> set[int]:
-    """Find the rows whose figure, as it is printed, is best; none where all are alike."""
-    printed = {i: round(c.figures[metric].value, 3) for i, c in enumerate(runs) if metric in c.figures}
-    known = {i: value for i, value in printed.items() if not math.isnan(value)}
-    if metric.name in NEUTRAL or len(set(known.values())) < 2:
+def _best(metric: Metric, runs: Sequence[Counted], cache: Cache) -> set[int]:
+    """Find the rows that are not shown worse than the best of a column; none where that is all of them."""
+    known = {i for i, c in enumerate(runs) if metric in c.figures and not math.isnan(c.figures[metric].value)}
+    if metric.name in NEUTRAL or len(known) < 2 or runs[0].result.unclustered:
         return set()
-    best = min(known.values()) if metric.lower_is_better else max(known.values())
-    return {i for i, value in known.items() if value == best}
+    order = sorted(known)
+    ranks = cache.ranks([runs[i] for i in order], metric)
+    best = {i for i, rank in zip(order, ranks, strict=True) if rank.low == 1}
+    return best if best != known else set()
 
 
 def _cell(known: Figure | None, metric: Metric, best: bool, with_interval: bool) -> Cell:
@@ -191,7 +192,8 @@ def _notes(runs: Sequence[Counted], ranks: list[Rank] | None) -> list[str]:
     if len(runs) > 1:
         told.append(
             "A rank is the range that the data allow, for all runs at once at 95 %. "
-            "Runs of one tie group are not shown to differ from its first."
+            "Runs of one tie group are not shown to differ from its first. "
+            "Marked in a column: what is not shown worse than any other."
         )
     for what, differ in (
         ("asked in different words", {tuple(sorted(set(c.result.task.prompts.values()))) for c in runs} - {()}),

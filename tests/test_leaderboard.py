@@ -88,6 +88,17 @@ def test_equal_bests_are_all_marked(tmp_path: Path) -> None:
     assert marked(sheet, "accuracy") == [True, True, False]
 
 
+def test_what_is_not_shown_worse_than_the_best_is_marked_with_it(tmp_path: Path) -> None:
+    items = make_items(300)
+    drawn_runs = (("one", 0.8, 1), ("two", 0.8, 2), ("low", 0.4, 3))
+    folders = [
+        write(tmp_path / name, items, make_judgments(items, accuracy, draw=k)) for name, accuracy, k in drawn_runs
+    ]
+    (sheet,) = drawn(*folders, cache=tmp_path / "cache")
+    assert marked(sheet, "accuracy") == [True, True, False]
+    assert marked(sheet, "macro") == [True, True, False]
+
+
 def test_runs_on_other_footing_are_in_tables_of_their_own(tmp_path: Path) -> None:
     items = make_items(60)
     judged = make_judgments(items, 0.7)
