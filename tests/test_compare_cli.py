@@ -1,6 +1,9 @@
 """`harness compare` and `harness power` as they are typed."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +113,12 @@ def test_mistakes_are_one_line(runs, tmp_path: Path, capsys) -> None:
         error = capsys.readouterr().err
         assert words in error, error
         assert error.count("\n") == 1, error
+
+
+def test_the_number_of_threads_changes_no_figure(runs) -> None:
+    told = set()
+    for threads in ("1", "2"):
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        command = [sys.executable, "-m", "harness", "compare", *runs, "--format", "json", "--bootstrap"]
+        told.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(told) == 1
