@@ -186,6 +186,10 @@ def build_parser() -> Parser:
         formatter_class=raw,
         description="Train vision-language reward models, judge them on benchmarks, compare them honestly.\n\n"
         "  harness run --recipe carevl --tasks vlrewardbench     the main job; runs offline on a CPU in minutes\n"
+        "  harness compare BASE CAND                             paired differences, intervals, p; `power` plans\n"
+        "  harness gate BASE CAND                                one verdict, one exit code, for CI\n"
+        "  harness report RUN BASE                               one page to look at\n"
+        "  harness leaderboard                                   every finished run, with ties\n"
         "  harness ls recipes                                    what else can be trained",
     )
     parser.add_argument("--version", action="version", version=f"harness {version('vlrm-harness')}")
