@@ -14,7 +14,7 @@ COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "harness --help": [str(BIN / "harness"), "--help"],
     "harness run --help": [str(BIN / "harness"), "run", "--help"],
-    "harness gate --help": [str(BIN / "harness"), "gate", "--help"],
+    **{f"harness {verb} --help": [str(BIN / "harness"), verb, "--help"] for verb in ("gate", "leaderboard", "report")},
     "harness ls recipes": [str(BIN / "harness"), "ls", "recipes"],
     "harness run --dry-run": [
         str(BIN / "harness"), "run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--dry-run",
