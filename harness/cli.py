@@ -379,6 +379,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code. Only a mistake of ours leaves a traceback, in a log."""
     try:
         options = build_parser().parse_args(arguments)
+        if options.verb != "run":
+            # statistics multiply small matrices, and threads would only wait for each other; before numpy is loaded
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from harness import verbs
 
         return int(getattr(verbs, options.verb)(options))

@@ -6,12 +6,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from harness.config import differing_keys
-from harness.errors import HarnessError
+from harness.errors import HarnessError, unknown
 from harness.metrics import HEADLINES, METRICS, Metric, of_slice, primary
 from harness.protocols import FloatArray
 from harness.records import Run
@@ -21,6 +21,7 @@ from harness.stats.mcnemar import McNemar, mcnemar
 from harness.stats.multiplicity import CORRECTIONS, holm
 from harness.stats.power import Design, design_of
 from harness.stats.resampling import bca, bootstrap, permutation_p
+from harness.stats.sums import Sums
 
 RESAMPLES = 10_000
 FEW = 100
@@ -132,10 +133,24 @@ class Comparison:
         seeds = sorted(set(sides[0]) | set(sides[1]))
         return [(seed, sides[0].get(seed, math.nan), sides[1].get(seed, math.nan)) for seed in seeds]
 
-    @cached_property
-    def differences(self) -> dict[str, Difference]:
-        """All differences by the metric's name, slices included."""
-        return {difference.metric.name: difference for difference in (*self.headline, *self.slices)}
+    @property
+    def differences(self) -> list[Difference]:
+        """All differences, headline metrics first."""
+        return [*self.headline, *self.slices]
+
+    def find(self, name: str | None) -> Difference:
+        """Find a difference by its metric's name or its slice's; None is the first.
+
+        A metric goes before a slice of the same name.
+
+        Raises:
+            HarnessError: if there is none of the name.
+        """
+        known = {difference.metric.name: difference for difference in (*self.slices, *self.headline)}
+        name = name or self.headline[0].metric.name
+        if name not in known:
+            raise unknown("metric", name, known, "A slice may be named, too.")
+        return known[name]
 
     def sentence(self) -> str:
         """Say the verdict in one sentence."""
@@ -197,10 +212,9 @@ def compare(
     base, cand = (side.restricted(shared) for side in (baseline, candidate))
     kind = candidate.kind
     first, *others = (METRICS[kind][name] for name in HEADLINES[kind])
-    wanted = [first, *(m for m in others if _countable(base, cand, m))]
-    count = len(wanted)
-    wanted += [m for m in (of_slice(kind, name) for name in candidate.slices) if _countable(base, cand, m)]
-    found = _differences(base, cand, wanted, level, resamples, seed)
+    headline = [_Pair.of(first, base, cand), *_countable(others, base, cand)]
+    pairs = [*headline, *_countable([of_slice(kind, name) for name in candidate.slices], base, cand)]
+    found, count = _differences(base, cand, pairs, level, resamples, seed), len(headline)
     adjusted = holm([difference.estimate.p for difference in found[count:]])
     return Comparison(
         baseline,
@@ -237,17 +251,16 @@ def compare_many(
 
 
 def _differences(
-    base: TaskResult, cand: TaskResult, metrics: Sequence[Metric], level: float, resamples: int, seed: int
+    base: TaskResult, cand: TaskResult, pairs: "Sequence[_Pair]", level: float, resamples: int, seed: int
 ) -> list[Difference]:
-    pairs = [(base.sums(metric), cand.sums(metric)) for metric in metrics]
     clusters = base.clusters if cand.clusters is not None else None
     varying = len(base.tallies) > 1 or len(cand.tallies) > 1
     paired_seeds = set(base.tallies) == set(cand.tallies)
     swapped = [math.nan] * len(pairs)
     if clusters is not None and not varying:
-        swapped = permutation_p(pairs, clusters, resamples, seed)
+        swapped = permutation_p([(pair.base, pair.cand) for pair in pairs], clusters, resamples, seed)
     found = []
-    for metric, (b, c), p in zip(metrics, pairs, swapped, strict=True):
+    for (metric, b, c), p in zip(pairs, swapped, strict=True):
         values = float(b.per_seed.mean()), float(c.per_seed.mean())
         if clusters is None:
             estimate = unknown_error(values[1] - values[0])
@@ -274,8 +287,22 @@ def bootstrap_interval(
     return bca(float(cand.per_seed.mean() - base.per_seed.mean()), replicates, left_out, comparison.level)
 
 
-def _countable(base: TaskResult, cand: TaskResult, metric: Metric) -> bool:
-    return not any(np.isnan(side.sums(metric).per_seed).any() for side in (base, cand))
+class _Pair(NamedTuple):
+    """What a metric needs of both runs."""
+
+    metric: Metric
+    base: Sums
+    cand: Sums
+
+    @classmethod
+    def of(cls, metric: Metric, base: TaskResult, cand: TaskResult) -> "_Pair":
+        return cls(metric, base.sums(metric), cand.sums(metric))
+
+
+def _countable(metrics: Sequence[Metric], base: TaskResult, cand: TaskResult) -> list[_Pair]:
+    """Add up the metrics that both runs have under every seed."""
+    pairs = (_Pair.of(metric, base, cand) for metric in metrics)
+    return [pair for pair in pairs if not np.isnan([*pair.base.per_seed, *pair.cand.per_seed]).any()]
 
 
 def _ledger(base: TaskResult, cand: TaskResult, first: Metric, only_base: int, only_cand: int) -> Ledger:

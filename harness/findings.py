@@ -48,10 +48,15 @@ def _row(comparison: Comparison, row: Difference, bootstrap: bool) -> tuple[Cell
     return (*cells, Cell(row.detectable, points(row.detectable, metric)))
 
 
+def difference_text(difference: Difference) -> str:
+    """Write a difference with its interval, if there is one."""
+    value, low, high = difference.estimate.value, difference.estimate.low, difference.estimate.high
+    return "not estimable" if math.isnan(low) else signed(difference.metric, value, low, high)
+
+
 def _interval(difference: Difference) -> Cell:
-    value, low, high = (getattr(difference.estimate, name) for name in ("value", "low", "high"))
-    told = "not estimable" if math.isnan(low) else signed(difference.metric, value, low, high)
-    return Cell(value, told, low, high)
+    found = difference.estimate
+    return Cell(found.value, difference_text(difference), found.low, found.high)
 
 
 def signed(metric: Metric, value: float, *ends: float) -> str:
@@ -147,7 +152,7 @@ def _equals(p: float) -> str:
 def _at_odds(comparison: Comparison) -> list[str]:
     """Name the figures of which p and interval do not say the same: with little data, two valid methods may not."""
     found = []
-    for difference in comparison.differences.values():
+    for difference in comparison.differences:
         _, low, high = difference.gain
         if not math.isnan(low + difference.estimate.p):
             apart = low > 0 or high < 0
@@ -158,7 +163,7 @@ def _at_odds(comparison: Comparison) -> list[str]:
 
 
 def _few_clusters(comparison: Comparison) -> list[str]:
-    few = [f"{d.metric.heading} {d.clusters}" for d in comparison.differences.values() if d.clusters < FEW]
+    few = [f"{d.metric.heading} {d.clusters}" for d in comparison.differences if d.clusters < FEW]
     if not few or math.isnan(comparison.headline[0].estimate.error):
         return []
     shown = ", ".join(few[:4]) + (f" and {len(few) - 4} more" if len(few) > 4 else "")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.compare import Comparison, Difference, names_of
-from harness.errors import ExitCode, HarnessError, unknown
+from harness.errors import ExitCode, HarnessError
 from harness.power import design, settle
 
 
@@ -88,12 +88,7 @@ def decide(comparison: Comparison, terms: Terms) -> Ruling:
     Raises:
         HarnessError: if the metric is none of the comparison's, or the margin lets everything through.
     """
-    # a slice may bear the name of a metric, which goes before
-    known = {d.metric.name: d for d in (*comparison.slices, *comparison.headline)}
-    name = terms.metric or comparison.headline[0].metric.name
-    if name not in known:
-        raise unknown("metric", name, known, "A slice may be named, too.")
-    decisive = known[name]
+    decisive = comparison.find(terms.metric)
     if decisive.metric.percent and terms.margin >= 1:
         raise HarnessError(
             f"--margin {terms.margin:g} lets everything through: {decisive.metric.name} is a share.",

@@ -51,8 +51,7 @@ def junit(ruling: Ruling) -> str:
         _outcome(case, ruling)
     else:
         comparison, decisive = ruling.comparison, ruling.decisive
-        every = [*comparison.headline, *comparison.slices]
-        for difference in (decisive, *(d for d in every if d is not decisive)):
+        for difference in (decisive, *(d for d in comparison.differences if d is not decisive)):
             case = Xml.SubElement(suite, "testcase", name=harmless(difference.metric.name), time="0")
             case.set("classname", harmless(comparison.candidate.task.task))
             if difference is decisive:

@@ -1,7 +1,6 @@
 """Plans: what two finished runs could have shown, and how many items, repeats or seeds would show a given effect."""
 
 import math
-from collections import defaultdict
 from dataclasses import replace
 
 from harness.compare import Comparison, Difference
@@ -44,7 +43,7 @@ def answers_variance(comparison: Comparison, difference: Difference) -> float:
     numbers = [k for k in range(1, protocol.repeats + 1) if k % 2 or k == protocol.repeats]
     sides = (comparison.baseline, comparison.candidate)
     shared = set.intersection(*({item.item_id for item in side.items} for side in sides))
-    voted = [(side, _by_seed(side)) for side in sides]
+    voted = [(side, side.judgments()) for side in sides]
     variances = []
     for k in numbers:
         base, cand = (_counted(side, judgments, k).restricted(shared) for side, judgments in voted)
@@ -54,13 +53,6 @@ def answers_variance(comparison: Comparison, difference: Difference) -> float:
         variances.append(found.parts[0].variance if found.parts else math.nan)
     known = [(v, k) for v, k in zip(variances, numbers, strict=True) if math.isfinite(v)]
     return answers_share([v for v, _ in known], [k for _, k in known])
-
-
-def _by_seed(side: TaskResult) -> dict[int, list[Judgment]]:
-    judgments = defaultdict(list)
-    for judgment in side.folder.read_judgments(side.task.task):
-        judgments[judgment.seed].append(judgment)
-    return judgments
 
 
 def _counted(side: TaskResult, judgments: dict[int, list[Judgment]], repeats: int) -> TaskResult:

@@ -1,5 +1,6 @@
 """One task of one finished run, read and counted."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -63,6 +64,10 @@ class TaskResult:
         tallies = {seed: _rows(tally, order) for seed, tally in self.tallies.items()}
         return replace(self, items=[self.items[i] for i in order], tallies=tallies)
 
+    def judgments(self) -> dict[int, list[Judgment]]:
+        """Read the judgments again, by seed: they are many, and only few figures need them."""
+        return _by_seed(self.folder.read_judgments(self.task.task))
+
     @property
     def unclustered(self) -> int:
         """Count the items of which no image is known, so that no interval can be estimated."""
@@ -101,8 +106,16 @@ def load_result(folder: RunFolder, task: str | None = None) -> TaskResult:
     seeds = sorted(int(seed) for seed in run.checkpoints)
     _check_whole(folder, record, seeds, items, judgments)
     protocol = find_protocol(record.protocol, record.kind)
-    tallies = {seed: protocol.tally(items, [j for j in judgments if j.seed == seed]) for seed in seeds}
+    given = _by_seed(judgments)
+    tallies = {seed: protocol.tally(items, given[seed]) for seed in seeds}
     return TaskResult(run, record, protocol, items, tallies, folder)
+
+
+def _by_seed(judgments: Sequence[Judgment]) -> dict[int, list[Judgment]]:
+    grouped: dict[int, list[Judgment]] = defaultdict(list)
+    for judgment in judgments:
+        grouped[judgment.seed].append(judgment)
+    return grouped
 
 
 def _check_whole(

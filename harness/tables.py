@@ -1,12 +1,11 @@
 """The tables a person sees, drawn from counted results."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from harness.metrics import METRICS, Metric, estimate, of_slice
-from harness.records import Judgment
 from harness.results import TaskResult, label, slices_of
 from harness.sheet import Cell, Column, Sheet, count, text
 from harness.stats.intervals import Estimate
@@ -124,10 +123,11 @@ def notes(result: TaskResult) -> list[str]:
     return told
 
 
-def vote_curve(result: TaskResult, judgments: Mapping[int, Sequence[Judgment]]) -> Sheet | None:
+def vote_curve(result: TaskResult) -> Sheet | None:
     """Make the table of accuracy over the first K votes, from the one set of judgments there is."""
     if result.protocol.name != "official":
         return None
+    judgments = result.judgments()
     kind = "synthetic items" if result.task.synthetic else "items"
     rows = []
     for k in (k for k in (1, 3, 5, 7, 9, 11, 13, 15) if k <= result.protocol.repeats):

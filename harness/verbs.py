@@ -118,7 +118,6 @@ def _list_baselines(roots: Sequence[Path]) -> Any:
 
 def compare(options: Namespace) -> ExitCode:
     """Compare finished runs with a baseline."""
-    _one_thread()
     from harness.compare import compare_many
     from harness.findings import by_seed, candidates, differences, remarks
     from harness.tables import results_sheets
@@ -146,23 +145,14 @@ def compare(options: Namespace) -> ExitCode:
 
 def power(options: Namespace) -> ExitCode:
     """Say what two runs could have shown, and what would show an effect."""
-    _one_thread()
     from harness.compare import compare as compare_results
     from harness.power import plan
 
     baseline, candidate = _results(options, options.baseline, options.candidate)
     comparison = compare_results(baseline, candidate, options.level)
-    name = options.metric or comparison.headline[0].metric.name
-    if name not in comparison.differences:
-        raise unknown("metric", name, comparison.differences, "A slice may be named, too.")
-    sheet, told = plan(comparison, comparison.differences[name], options.effect)
+    sheet, told = plan(comparison, comparison.find(options.metric), options.effect)
     _write_sheets([replace(sheet, notes=tuple(told))], options)
     return ExitCode.OK
-
-
-def _one_thread() -> None:
-    """Keep matrix products on one thread: they are small, and threads would only wait for each other."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool = True) -> None:
@@ -219,7 +209,6 @@ def _results(options: Namespace, *names: str) -> list["TaskResult"]:
 
 def report(options: Namespace) -> ExitCode:
     """Write a page about a finished run."""
-    _one_thread()
     from harness.console import Screen
     from harness.records import RunFolder
     from harness.report.model import gather
@@ -292,7 +281,6 @@ def _audit_file(path: Path, write: bool) -> ExitCode:
 
 def gate(options: Namespace) -> ExitCode:
     """Judge a run by a baseline; the reports are written before the exit code is given."""
-    _one_thread()
     from harness.compare import compare as compare_results
     from harness.formats import harmless
     from harness.gate import Ruling, Terms, decide, no_ruling
@@ -369,14 +357,13 @@ def score(options: Namespace) -> ExitCode:
         f"counted by {result.protocol.spec}, read by the {result.task.reader} reader.",
         soft_wrap=True,
     )
-    _show_task(console, folder, [("", result)])
+    _show_task(console, [("", result)])
     console.print(f"\nWritten: {folder.path}", soft_wrap=True)
     return ExitCode.OK
 
 
 def leaderboard(options: Namespace) -> ExitCode:
     """Set finished runs side by side."""
-    _one_thread()
     from rich.progress import track
 
     from harness.console import Screen
@@ -456,6 +443,7 @@ def _explained(console: Any, log: Path) -> Iterator[None]:
     except HarnessError:
         raise
     except Exception as error:
+        # whatever a library raises ends the run here, in one line and with a code of its own; nothing goes on
         if _disk_is_full(error):
             fix = "Free some, then --resume: what is done is kept."
             raise HarnessError(f"no space left on the disk of {log.parent}.", fix) from error
@@ -595,7 +583,7 @@ def _show(console: Any, plans: list[Plan]) -> None:
             rows.append(("baseline", baseline))
         rows += [("", result) for result in _neighbours([result for _, result in rows])]
         console.print()
-        _show_task(console, RunFolder(path), rows)
+        _show_task(console, rows)
         if comparison:
             console.print(rich_table(differences(comparison), console.width))
             _verdict(console, comparison.sentence(), remarks(comparison))
@@ -608,10 +596,9 @@ def _show(console: Any, plans: list[Plan]) -> None:
         )
 
 
-def _show_task(console: Any, folder: Any, rows: list[tuple[str, "TaskResult"]]) -> None:
+def _show_task(console: Any, rows: list[tuple[str, "TaskResult"]]) -> None:
     """Print the figures of a run's task, beside other runs', and what there is to know about them."""
     from harness.formats import rich_table
-    from harness.records import Judgment
     from harness.tables import notes, results_sheets, vote_curve
 
     _, result = rows[0]
@@ -619,10 +606,7 @@ def _show_task(console: Any, folder: Any, rows: list[tuple[str, "TaskResult"]]) 
         console.print(rich_table(sheet, console.width))
     for note in notes(result):
         console.print(note)
-    judgments: dict[int, list[Judgment]] = {}
-    for judgment in folder.read_judgments(result.task.task):
-        judgments.setdefault(judgment.seed, []).append(judgment)
-    if (curve := vote_curve(result, judgments)) is not None:
+    if (curve := vote_curve(result)) is not None:
         console.print(rich_table(curve, console.width))
 
 

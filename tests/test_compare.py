@@ -280,7 +280,7 @@ def test_no_figure_is_infinite_and_no_p_is_zero(tmp_path: Path, draw: int, count
     folder = tmp_path / f"{draw}-{count}-{low}-{high}"
     one = load_result(write(folder / "one", items, make_judgments(items, low, draw=draw)))
     other = load_result(write(folder / "other", items, make_judgments(items, high, draw=draw + 1)))
-    for difference in compare(one, other, resamples=50).differences.values():
+    for difference in compare(one, other, resamples=50).differences:
         assert not any(math.isinf(x) for x in difference.estimate[:6])
         assert not difference.estimate.p <= 0
 

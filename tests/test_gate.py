@@ -112,7 +112,7 @@ def test_a_slice_may_decide_at_the_level_of_the_comparison(even) -> None:
     assert ruling.decisive.metric.slice == "reasoning"
     assert "reasoning" in ruling.lines[0]
     assert "99 % interval" in ruling.lines[0]
-    assert ruling.decisive.estimate.low < even.differences["reasoning"].estimate.low
+    assert ruling.decisive.estimate.low < even.find("reasoning").estimate.low
 
 
 def test_a_typo_in_the_metric_and_a_margin_in_points_are_refused(even) -> None:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from harness.compare import Comparison, compare
 from harness.errors import DataError
-from harness.findings import by_seed, differences, remarks, signed
+from harness.findings import by_seed, difference_text, differences, remarks
 from harness.metrics import HEADLINES, METRICS, Metric, of_slice, primary
 from harness.records import Item, Judgment, Kind, Label, Run, RunFolder
 from harness.records.run import StageRecord
@@ -393,11 +393,9 @@ def _scaled(estimate: Estimate, metric: Metric, role: str, shown: str) -> Mark:
 def _differences_drawn(comparison: Comparison) -> Intervals:
     first = primary(comparison.candidate.kind)
     lines = []
-    for row in (*comparison.headline, *comparison.slices):
-        metric, found = row.metric, row.estimate
-        shown = "not estimable" if math.isnan(found.low) else signed(metric, found.value, found.low, found.high)
-        mark = _scaled(found, metric, "candidate", shown)
-        lines.append(Line(metric.heading, row in comparison.headline, [mark]))
+    for row in comparison.differences:
+        mark = _scaled(row.estimate, row.metric, "candidate", difference_text(row))
+        lines.append(Line(row.metric.heading, row in comparison.headline, [mark]))
     names = names_of(comparison.candidate.run, comparison.baseline.run)
     better = "left" if first.lower_is_better else "right"
     return Intervals(
