@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["text", "count", "share", "number"]
+Holds = Literal["text", "count", "share", "number"]
 """What a column holds: words, whole numbers, shares from 0 to 1 (shown in percent), other figures."""
 
 Mark = Literal["", "best", "dim"]
@@ -29,7 +29,7 @@ class Column:
     """A column and what it holds."""
 
     heading: str
-    kind: Kind = "text"
+    kind: Holds = "text"
     spare: int = 0
     """Where there is no room, columns are left out, the highest first; 0 always stays."""
 

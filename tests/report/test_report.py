@@ -17,7 +17,8 @@ from harness.formats import harmless
 from harness.records import Item, Judgment
 from harness.registry import content_roots
 from harness.report import model
-from harness.report.model import Items, gather
+from harness.report.gather import gather
+from harness.report.model import Items
 from harness.report.page import data_block, render
 from harness.results import load_result
 from tests.report.runs import HOSTILE, answers, embedded_pair, trained, write

@@ -2,43 +2,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
-from statsmodels.stats.multitest import multipletests
 
 from harness.stats.intervals import paired
-from harness.stats.mcnemar import mcnemar
 from harness.stats.mixture import Part
-from harness.stats.multiplicity import benjamini_hochberg, holm
 from harness.stats.power import Design, answers_share, chance_to_show, design_of
 from tests.stats.test_intervals import added, alone
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_corrections_are_statsmodels(p_values: list[float]) -> None:
-    for ours, name in ((holm, "holm"), (benjamini_hochberg, "fdr_bh")):
-        assert ours(p_values) == pytest.approx(list(multipletests(p_values, method=name)[1]), abs=1e-9)
-
-
-def test_what_is_not_estimable_counts_for_nothing_in_a_family() -> None:
-    for correction in (holm, benjamini_hochberg):
-        first, second, third = correction([0.01, math.nan, 0.04])
-        assert (first, third) == pytest.approx(tuple(correction([0.01, 0.04])))
-        assert math.isnan(second)
-
-
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_mcnemar_is_statsmodels(answers: list[tuple[bool, bool]]) -> None:
-    b, c = np.array(answers, float).T
-    table = [[int(((b == x) & (c == y)).sum()) for y in (1, 0)] for x in (1, 0)]
-    got = mcnemar(b, c)
-    assert got.p == pytest.approx(their_mcnemar(table, exact=True).pvalue, abs=1e-9)
-    assert (got.baseline_only, got.candidate_only) == (table[0][1], table[1][0])
-
-
-def test_half_right_is_not_right_for_mcnemar() -> None:
-    assert mcnemar(np.array([1, 0.5, np.nan]), np.array([0.5, 1, 1]))[:2] == (1, 1)
 
 
 def test_more_items_and_seeds_lower_what_is_detectable_and_seeds_have_a_floor() -> None:

@@ -1,0 +1,96 @@
+"""The verbs about figures and judgments made elsewhere: audit, score."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import ExitCode, HarnessError, unknown
+from harness.registry import content_roots, results_root
+
+if TYPE_CHECKING:
+    pass
+from harness.verbs.listing import plain_table
+from harness.verbs.showing import show_task
+
+
+def audit(options: Namespace) -> ExitCode:
+    """Find the whole numbers behind published rows."""
+    from harness.audit import CATEGORIES, RANDOM_ROWS, chance, explanations, row_of, verdict
+    from harness.console import Screen
+
+    if options.task != "vlrewardbench":
+        raise unknown("task to audit", options.task, ["vlrewardbench"])
+    if options.file:
+        return _audit_file(options.file, options.write)
+    if len(options.categories) != 3 or not options.overall:
+        raise HarnessError(
+            "an audit needs three categories and --overall.", "harness audit 63.84 85.71 64.78 --overall 71.92"
+        )
+    row = row_of(dict(zip(CATEGORIES, options.categories, strict=True)), options.overall, options.macro)
+    found = explanations(row)
+    console = Screen()
+    if found:
+        table = plain_table(
+            "splits that explain the row", "split", *CATEGORIES, "overall", "left out", "categories are"
+        )
+        for e in found:
+            cells = [f"{r}/{n}" for r, n in zip(e.right, e.counted, strict=True)]
+            overall = f"{sum(e.right)}/{sum(e.counted)}"
+            table.add_row(e.name, *cells, overall, str(e.left_out), e.reading)
+        console.print(table)
+    console.print(f"[bold]{verdict(row, found)}[/bold]")
+    if found:
+        often = chance(row, found[0].left_out)
+        console.print(
+            f"Of {RANDOM_ROWS} random rows like it, {100 * often:.0f} % are explained by some split with no more items "
+            "left out: the fewer, the more this tells."
+        )
+    console.print("Splits of the first release (1,250 items); those of the corrected one (1,247) are not published.")
+    return ExitCode.OK
+
+
+def _audit_file(path: Path, write: bool) -> ExitCode:
+    from harness.audit import audited
+    from harness.console import Screen
+    from harness.records.published import read_published
+    from harness.records.store import write_atomically
+
+    rows = [audited(row) for row in read_published(path)]
+    table = plain_table(str(path), "model", "source", "audit")
+    for row in rows:
+        table.add_row(row.model, row.source, row.audit or "")
+    Screen().print(table)
+    if write:
+        write_atomically(path, "".join(row.model_dump_json(exclude_none=True) + "\n" for row in rows))
+    return ExitCode.OK
+
+
+def score(options: Namespace) -> ExitCode:
+    """Read judgments made elsewhere into a run, and print what it says."""
+    from harness.console import Screen
+    from harness.evaluate.hooks import load_hooks
+    from harness.importing.score import score as score_file
+    from harness.registry import load_task
+    from harness.results import load_result
+
+    task = load_task(options.task, content_roots(options.include_path))
+    folder = score_file(
+        options.file,
+        load_hooks(task.name, task.hooks),
+        options.out,
+        results_root() / "runs",
+        options.data,
+        options.protocol,
+        options.format,
+        options.name,
+    )
+    console, result = Screen(), load_result(folder)
+    info = result.run.stages[0].info
+    console.print(
+        f"{options.file.name}: {info['format']} format, {info['answers']} answers to {result.task.items} items, "
+        f"counted by {result.protocol.spec}, read by the {result.task.reader} reader.",
+        soft_wrap=True,
+    )
+    show_task(console, [("", result)])
+    console.print(f"\nWritten: {folder.path}", soft_wrap=True)
+    return ExitCode.OK

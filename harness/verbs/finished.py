@@ -1,0 +1,171 @@
+"""The verbs about finished runs: compare, power, gate, baseline, leaderboard, report."""
+
+import os
+import sys
+from argparse import Namespace
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.errors import ExitCode, HarnessError, unknown
+from harness.registry import content_roots, find_run, list_runs, results_root
+
+if TYPE_CHECKING:
+    pass
+from harness.verbs.showing import format_of, read_results, write_sheets
+
+
+def compare(options: Namespace) -> ExitCode:
+    """Compare finished runs with a baseline."""
+    from harness.compare import compare_many
+    from harness.findings import by_seed, candidates, differences, remarks
+    from harness.tables import results_sheets
+
+    baseline, *others = read_results(options, options.baseline, *options.candidates)
+    found = compare_many(
+        baseline, others, options.correct, options.level, options.resamples, options.seed, options.other_prompts
+    )
+    sheets = results_sheets([*(("candidate", other) for other in others), ("baseline", baseline)])
+    if options.format == "csv":
+        # tables of unlike columns make no table that a spreadsheet can use
+        sheets = []
+    for comparison in found:
+        table = differences(comparison, every_slice=True, bootstrap=options.bootstrap)
+        seeds = by_seed(comparison)
+        notes = [comparison.sentence(), *remarks(comparison)]
+        if comparison.config_differences:
+            notes.append(f"Their configurations differ in: {', '.join(comparison.config_differences)}.")
+        sheets += [*([seeds] if seeds and options.format != "csv" else []), replace(table, notes=tuple(notes))]
+    if len(found) > 1 and options.format != "csv":
+        sheets.append(candidates(found, options.correct))
+    write_sheets(sheets, options)
+    return ExitCode.OK
+
+
+def power(options: Namespace) -> ExitCode:
+    """Say what two runs could have shown, and what would show an effect."""
+    from harness.compare import compare as compare_results
+    from harness.power import plan
+
+    baseline, candidate = read_results(options, options.baseline, options.candidate)
+    comparison = compare_results(baseline, candidate, options.level)
+    sheet, told = plan(comparison, comparison.find(options.metric), options.effect)
+    write_sheets([replace(sheet, notes=tuple(told))], options)
+    return ExitCode.OK
+
+
+def gate(options: Namespace) -> ExitCode:
+    """Judge a run by a baseline; the reports are written before the exit code is given."""
+    from harness.compare import compare as compare_results
+    from harness.formats import harmless
+    from harness.gate import Ruling, Terms, decide, no_ruling
+    from harness.gate_report import reports
+    from harness.records.store import write_atomically
+
+    files = {name: path for name in ("junit", "markdown", "json") if (path := getattr(options, name)) is not None}
+    for name, path in files.items():
+        if not path.parent.is_dir():
+            raise HarnessError(f"--{name} {path}: there is no folder {path.parent}.", "Make it first.")
+        if path.exists() and not path.is_file():
+            raise HarnessError(f"--{name} {path} is no plain file.", "Name one; it is replaced.")
+        # whatever goes wrong from here on, an earlier verdict is not left standing
+        path.unlink(missing_ok=True)
+    terms = Terms(options.margin, options.require == "improvement", options.alpha, options.metric)
+
+    def write(ruling: Ruling) -> None:
+        texts = reports(ruling)
+        for name, path in files.items():
+            write_atomically(path, texts[name])
+
+    try:
+        base, cand = read_results(options, options.baseline, options.candidate)
+        ruling = decide(compare_results(base, cand, 1 - terms.alpha, other_prompts=options.other_prompts), terms)
+    except HarnessError as error:
+        write(no_ruling(error, terms))
+        raise
+    write(ruling)
+    try:
+        print(*map(harmless, ruling.lines), sep="\n", flush=True)
+    except BrokenPipeError:
+        # whoever read the output has left; the verdict stands
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    return ruling.code
+
+
+def baseline(options: Namespace) -> ExitCode:
+    """Keep a finished run as a baseline."""
+    from harness.baselines import accept
+    from harness.console import Screen
+    from harness.records import RunFolder
+    from harness.registry import baselines_root
+
+    folder = RunFolder(find_run(options.run))
+    path, entry = accept(folder, baselines_root(), options.reason, options.name, options.replace_data)
+    replaced = f", in place of {entry.replaced}" if entry.replaced else ""
+    Screen().print(f"Accepted: {path}{replaced}. Commit it.", soft_wrap=True, markup=False)
+    return ExitCode.OK
+
+
+def leaderboard(options: Namespace) -> ExitCode:
+    """Set finished runs side by side."""
+    from rich.progress import track
+
+    from harness.console import Screen
+    from harness.counted import Cache
+    from harness.formats import harmless
+    from harness.leaderboard import collect, published, published_sheet
+    from harness.leaderboard import leaderboard as draw_up
+    from harness.records import RunFolder
+    from harness.registry import expand_tasks, find_tasks, published_root
+
+    roots = content_roots(options.include_path)
+    known = find_tasks(roots)
+    tasks = expand_tasks([options.task], roots) if options.task in known else [options.task] if options.task else []
+    # a run named twice is one run
+    paths = list(dict.fromkeys(find_run(name).resolve() for name in options.runs)) or list_runs()
+    cache = Cache(results_root() / "cache/counted")
+    errors = Screen(stderr=True)
+    shown = track(paths, "counting", console=errors, transient=True, disable=not errors.is_terminal)
+    found, left_out = collect(map(RunFolder, shown), tasks, bool(options.runs), cache)
+    sheets = draw_up(found, cache)
+    if options.published:
+        for task, runs in found.items():
+            if rows := published(published_root(), task):
+                synthetic = any(counted.result.task.synthetic for counted in runs)
+                sheets.append(published_sheet(task, rows, synthetic))
+    told = f"Left out: {' '.join(left_out)}"
+    if not sheets:
+        if options.task and options.task not in known:
+            raise unknown("task", options.task, known, "`harness ls tasks` describes them.")
+        what = f"no finished run has the task {options.task}." if options.task else "there is no finished run."
+        fix = "`harness ls runs` lists what there is; --published shows what others printed."
+        raise HarnessError(f"{what} {told}" if left_out else what, fix)
+    if left_out:
+        sheets[0] = replace(sheets[0], notes=(*sheets[0].notes, told))
+    write_sheets(sheets, options, verdicts=False)
+    if format_of(options) == "csv":
+        # a table of values has no place for them
+        for note in (note for sheet in sheets for note in sheet.notes):
+            errors.print(harmless(note), markup=False, soft_wrap=True)
+    return ExitCode.OK
+
+
+def report(options: Namespace) -> ExitCode:
+    """Write a page about a finished run."""
+    from harness.console import Screen
+    from harness.records import RunFolder
+    from harness.report.gather import gather
+    from harness.report.page import refuse_foreign, write
+
+    refuse_foreign(options.output)
+    candidate = RunFolder(find_run(options.run))
+    baseline = RunFolder(find_run(options.baseline)) if options.baseline else None
+    page = gather(candidate, baseline, options.task, content_roots(options.include_path))
+    write(options.output, page)
+    console = Screen()
+    console.print(page.verdict, style="bold", markup=False)
+    if page.synthetic:
+        console.print(f"Synthetic: {page.synthetic}.")
+    console.print(
+        f"Written: {options.output} ({options.output.stat().st_size / 2**20:.1f} MiB)", markup=False, soft_wrap=True
+    )
+    return ExitCode.OK

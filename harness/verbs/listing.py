@@ -1,0 +1,110 @@
+"""`harness ls`: what there is."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import DataError, ExitCode
+from harness.registry import content_roots, list_runs, load_recipe, results_root
+
+if TYPE_CHECKING:
+    pass
+
+
+def ls(options: Namespace) -> ExitCode:
+    """List tasks, recipes, profiles, runs or baselines."""
+    from harness.console import Screen
+
+    roots = content_roots(options.include_path)
+    lister = {
+        "tasks": _list_tasks,
+        "recipes": _list_recipes,
+        "profiles": _list_profiles,
+        "runs": _list_runs,
+        "baselines": _list_baselines,
+    }
+    Screen().print(lister[options.kind](roots))
+    return ExitCode.OK
+
+
+def plain_table(title: str, *columns: str) -> Any:
+    """Begin a table of words."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _list_tasks(roots: Sequence[Path]) -> Any:
+    from harness.registry import find_tasks, group_of, read_task
+
+    table = plain_table("tasks", "task", "what is asked; source, items", "protocols, the default first")
+    table.columns[0].no_wrap = True
+    for name, path in sorted(find_tasks(roots).items()):
+        if tasks := group_of(path):
+            table.add_row(name, f"all of {', '.join(tasks)}", "")
+        else:
+            task = read_task(path)
+            table.add_row(name, f"{task.summary}\n{task.source}\n{task.items} items", ", ".join(task.protocols))
+        table.add_section()
+    return table
+
+
+def _list_recipes(roots: Sequence[Path]) -> Any:
+    from harness.registry import find_recipes
+
+    table = plain_table("recipes", "recipe", "what it does", "compared with")
+    for name in sorted(find_recipes(roots)):
+        recipe = load_recipe(name, roots)
+        table.add_row(name, recipe.summary, recipe.baseline or "–")
+    return table
+
+
+def _list_profiles(roots: Sequence[Path]) -> Any:
+    from harness.registry import find_profiles, load_profile
+
+    table = plain_table("profiles", "profile", "what it fixes")
+    for name in sorted(find_profiles(roots)):
+        table.add_row(name, str(load_profile(name, roots).get("description", "")))
+    return table
+
+
+def _list_runs(roots: Sequence[Path]) -> Any:
+    from harness.records import RunFolder
+
+    table = plain_table(f"runs in {results_root() / 'runs'}", "run", "status", "seeds", "items", "started")
+    for path in list_runs():
+        try:
+            run = RunFolder(path).read_run()
+        except DataError as error:
+            table.add_row(path.name, f"unreadable: {error.problem}", "", "", "")
+            continue
+        seeds = ",".join(map(str, run.config.get("seeds", [])))
+        table.add_row(run.name, run.status, seeds, str(sum(t.items for t in run.tasks)), run.started)
+    return table
+
+
+def _list_baselines(roots: Sequence[Path]) -> Any:
+    from rich.text import Text
+
+    from harness.baselines import fingerprint, history
+    from harness.formats import harmless
+    from harness.records import RunFolder
+    from harness.registry import baselines_root, list_baselines
+
+    table = plain_table(f"baselines in {baselines_root()}", "baseline", "run", "accepted", "reason")
+    for path in list_baselines():
+        try:
+            run, accepted = RunFolder(path).read_run(), history(path)
+        except DataError as error:
+            table.add_row(path.name, f"unreadable: {error.problem}", "", "")
+            continue
+        last = accepted[-1] if accepted else None
+        when = last.date if last else "never: copied by hand"
+        if last and last.fingerprint != fingerprint(RunFolder(path)):
+            when += "; changed since, by hand"
+        table.add_row(path.name, Text(harmless(run.name)), when, Text(harmless(last.reason)) if last else "")
+    return table

@@ -1,0 +1,246 @@
+"""`harness run`: plan, train, judge, and show what came of it."""
+
+import errno
+import json
+import os
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import ExitCode, HarnessError, NotApplicableError
+from harness.registry import Recipe, content_roots, list_runs, load_recipe, results_root
+
+if TYPE_CHECKING:
+    from harness.results import TaskResult
+from harness.verbs.showing import say_verdict, show_task
+
+
+def run(options: Namespace) -> ExitCode:
+    """Train, judge and compare."""
+    from harness.console import RunConsole, libraries_to
+
+    roots = content_roots(options.include_path)
+    given = _given(options)
+    recipe = load_recipe(given["recipe"], roots) if given.get("recipe") else None
+    plans = _plan(given, options, roots, recipe)
+    if options.dry_run:
+        return _dry_run(plans)
+    # idle threads that spin starve the ones that work; must be set before torch is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from harness.records import RunFolder
+    from harness.run import execute
+
+    log = plans[-1][3] / "log.txt"
+    if not RunFolder(log.parent).exists():
+        RunFolder(log.parent).refuse_foreign()
+    with libraries_to(log) as console:
+        _announce(console, plans[-1][1])
+        for role, config, its_recipe, folder in plans:
+            title = f"{role} {config.recipe or config.model}" if role else str(config.recipe or config.model)
+            with RunConsole(console, title) as screen, _explained(console, log):
+                execute(config, its_recipe, RunFolder(folder), roots, options.resume or role == "baseline", screen)
+        _show(console, plans)
+    return ExitCode.OK
+
+
+@contextmanager
+def _explained(console: Any, log: Path) -> Iterator[None]:
+    """Say what a full disk needs; keep the traceback of a mistake of ours in the log, off the screen."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        # whatever a library raises ends the run here, in one line and with a code of its own; nothing goes on
+        if _disk_is_full(error):
+            fix = "Free some, then --resume: what is done is kept."
+            raise HarnessError(f"no space left on the disk of {log.parent}.", fix) from error
+        import traceback
+
+        traceback.print_exc()
+        console.print(f"harness: internal error: {type(error).__name__}: {error}. The traceback is in {log}.")
+        raise SystemExit(ExitCode.INTERNAL) from error
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """Tell a full disk also where a library says so in its own exception."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    words = ("no space left", "file too large", "file write failed", "quota exceeded")
+    return any(word in str(error).lower() for word in words)
+
+
+Plan = tuple[str, Any, Recipe | None, Path]
+"""Role, configuration, recipe and folder of one run."""
+
+
+def _given(options: Namespace) -> dict[str, Any]:
+    """Collect the top-level settings from the command line or from a record."""
+    if options.config:
+        return _from_record(options)
+    if (options.recipe is None) == (options.model is None):
+        raise HarnessError("say what to judge: --recipe R or --model NAME.", "`harness ls recipes` lists the recipes.")
+    if not options.tasks:
+        raise HarnessError("--tasks is missing.", "Try --tasks vlrewardbench; `harness ls tasks` lists them.")
+    return {"recipe": options.recipe, "model": options.model, **_explicit(options)}
+
+
+def _explicit(options: Namespace) -> dict[str, Any]:
+    """Collect what was said on the command line besides the recipe; None where nothing was."""
+    try:
+        seeds = [int(part) for part in options.seeds.split(",")] if options.seeds else None
+    except ValueError:
+        raise HarnessError(f"--seeds {options.seeds!r} is no list of numbers.", "Write --seeds 0,1,2.") from None
+    tasks = [part.strip() for part in (options.tasks or "").split(",") if part.strip()]
+    return {
+        "model_args": dict(part.partition("=")[::2] for part in options.model_args.split(",") if part) or None,
+        "tasks": tasks or None,
+        "profile": options.profile,
+        "seeds": seeds,
+        "limit": options.limit,
+        "protocols": options.protocol,
+        "preferences": options.preferences,
+        "data": options.data,
+        "prompts": options.prompt_file,
+    }
+
+
+def _from_record(options: Namespace) -> dict[str, Any]:
+    """Take a saved configuration; what is said on the command line goes before it."""
+    from harness.config import read_yaml
+
+    if options.recipe or options.model:
+        raise HarnessError("--config already says what to run.", "Drop --recipe and --model.")
+    given = read_yaml(options.config)
+    given.pop("fingerprints", None)
+    given |= {key: value for key, value in _explicit(options).items() if value is not None}
+    if "[redacted]" in str(given):
+        raise HarnessError(f"{options.config} holds a redacted secret.", "Give all of --model-args again.")
+    return given
+
+
+def _plan(given: dict[str, Any], options: Namespace, roots: Sequence[Path], recipe: Recipe | None) -> list[Plan]:
+    """Resolve the run and, before it, its baseline."""
+    from harness.run import resolve_config
+
+    config = resolve_config(given, options.set, roots, recipe)
+    name = options.baseline or (recipe.baseline if recipe else None)
+    plans: list[Plan] = []
+    if name and name != "none":
+        baseline = load_recipe(name, roots)
+        theirs = {key: value for key, value in given.items() if key not in ("model", "model_args")} | {"recipe": name}
+        base_config = resolve_config(theirs, options.set, roots, baseline)
+        plans.append(("baseline", base_config, baseline, _folder(base_config, None)))
+    plans.append(("candidate" if plans else "", config, recipe, _folder(config, options.out)))
+    return plans
+
+
+def _folder(config: Any, out: Path | None) -> Path:
+    return out or results_root() / "runs" / config.run_name()
+
+
+def _announce(console: Any, config: Any) -> None:
+    if set(config.data.values()) == {"embedded"}:
+        console.print(
+            "[bold]Embedded synthetic world, not the published benchmark.[/bold] "
+            "For a real judge: --profile qwen2.5-vl-7b, or --preferences FILE --data FILE."
+        )
+    else:
+        named = set(config.data.values())
+        told = named.pop() if len(named) == 1 else ", ".join(f"{task} {data}" for task, data in config.data.items())
+        console.print(f"Data: {told}", soft_wrap=True)
+        if config.judge and config.judge.model.startswith("embedded:"):
+            console.print("The judge is the embedded one: tiny, and near chance on anything but its own world.")
+
+
+def _dry_run(plans: list[Plan]) -> ExitCode:
+    from harness.console import Screen
+    from harness.records import RunFolder
+
+    console = Screen()
+    _announce(console, plans[-1][1])
+    for role, config, _, path in plans:
+        folder = RunFolder(path)
+        state = folder.read_run().status if folder.exists() else "to be made"
+        console.print(f"\n[bold]{role or 'run'} {config.recipe or config.model}[/bold]: {state}\n  {path}")
+        for key, value in config.record().items():
+            console.print(f"  {key}: {json.dumps(value)}", markup=False, soft_wrap=True)
+    return ExitCode.OK
+
+
+def _show(console: Any, plans: list[Plan]) -> None:
+    """Print tables and verdict for each task of the finished runs."""
+    from harness.compare import compare as compare_results
+    from harness.findings import differences, remarks
+    from harness.formats import rich_table
+    from harness.records import RunFolder
+    from harness.results import load_result
+
+    role, config, _, path = plans[-1]
+    for task in config.tasks:
+        try:
+            candidate = load_result(RunFolder(path), task)
+        except NotApplicableError as error:
+            console.print(f"\n{task}: not applicable. {error}")
+            continue
+        rows = [(role, candidate)]
+        comparison = None
+        if len(plans) == 2:
+            baseline = load_result(RunFolder(plans[0][3]), task)
+            comparison = compare_results(baseline, candidate)
+            rows.append(("baseline", baseline))
+        rows += [("", result) for result in _neighbours([result for _, result in rows])]
+        console.print()
+        show_task(console, rows)
+        if comparison:
+            console.print(rich_table(differences(comparison), console.width))
+            say_verdict(console, comparison.sentence(), remarks(comparison))
+    console.print("\nWritten:")
+    for _, _, _, folder in plans:
+        console.print(f"  {folder}", soft_wrap=True)
+    if len(plans) == 2:
+        console.print(
+            f"Again, without asking anything: harness compare {plans[0][3].name} {plans[1][3].name}", soft_wrap=True
+        )
+
+
+def _neighbours(shown: Sequence["TaskResult"]) -> list["TaskResult"]:
+    """Find finished zero-shot and random-subset runs on the same footing as the candidate's."""
+    from harness.records import RunFolder
+    from harness.results import label, load_result
+
+    candidate = shown[0]
+    found: dict[str, TaskResult] = {}
+    for path in list_runs():
+        try:
+            run = RunFolder(path).read_run()
+            name, keys = label(run), NEIGHBOURS.get(label(run))
+            if keys is None or name in found or name in {label(result.run) for result in shown}:
+                continue
+            if all(_at(run.config, key) == _at(candidate.run.config, key) for key in (*FOOTING, *keys)):
+                result = load_result(RunFolder(path), candidate.task.task)
+                if result.task.data_fingerprint == candidate.task.data_fingerprint:
+                    found[name] = result
+        except HarnessError:
+            # another run's damage is no concern of this one's table
+            continue
+    return list(found.values())
+
+
+FOOTING = ("limit", "protocols", "data", "prompts", "judging", "judge", "fingerprints.judge", "fingerprints.data")
+
+
+_TRAINED = ("seeds", "preferences", "fingerprints.preferences", "world", "captions", "experts", "confidence", "sft")
+
+
+NEIGHBOURS = {"zero-shot": (), "random-subset": _TRAINED}
+"""Recipes shown beside a comparison, and what they must share with the candidate besides `FOOTING`."""
+
+
+def _at(config: dict[str, Any], key: str) -> Any:
+    head, _, tail = key.partition(".")
+    value = config.get(head)
+    return value.get(tail) if tail and isinstance(value, dict) else value

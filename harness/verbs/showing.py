@@ -1,0 +1,95 @@
+"""How verbs show and write what they found."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import unknown
+from harness.registry import find_run
+
+if TYPE_CHECKING:
+    from harness.results import TaskResult
+    from harness.sheet import Sheet
+
+
+def write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool = True) -> None:
+    """Print tables, or write them to -o FILE in one step.
+
+    Args:
+        sheets: the tables.
+        options: with `format` and `output`.
+        verdicts: whether the first note of a table is a verdict, which stands out.
+    """
+    from harness import formats
+    from harness.records.store import write_atomically
+
+    name = format_of(options)
+    if name == "rich":
+        from harness.console import Screen
+
+        console = Screen()
+        for sheet in sheets:
+            console.print(formats.rich_table(replace(sheet, notes=()), console.width))
+            if sheet.notes and verdicts:
+                say_verdict(console, sheet.notes[0], sheet.notes[1:])
+            else:
+                say_remarks(console, sheet.notes)
+        return
+    told = formats.TEXTS[name](sheets)
+    if options.output is None:
+        print(told, end="")
+    else:
+        write_atomically(options.output, told)
+
+
+def format_of(options: Namespace) -> str:
+    """Choose the format that was named, or that the file's name tells."""
+    from harness.formats import TEXTS
+
+    name = str(options.format)
+    if options.output is None or name != "rich":
+        return name
+    suffix = str(options.output.suffix).lower().lstrip(".")
+    name = {"tex": "latex", "htm": "html"}.get(suffix, suffix)
+    if name not in TEXTS:
+        raise unknown("format", name, TEXTS, "Say --format.")
+    return name
+
+
+def read_results(options: Namespace, *names: str) -> list["TaskResult"]:
+    """Read runs by name or folder."""
+    from harness.records import RunFolder
+    from harness.results import load_result
+
+    return [load_result(RunFolder(find_run(name)), options.task) for name in names]
+
+
+def show_task(console: Any, rows: list[tuple[str, "TaskResult"]]) -> None:
+    """Print the figures of a run's task, beside other runs', and what there is to know about them."""
+    from harness.formats import rich_table
+    from harness.tables import notes, results_sheets, vote_curve
+
+    _, result = rows[0]
+    for sheet in results_sheets(rows):
+        console.print(rich_table(sheet, console.width))
+    for note in notes(result):
+        console.print(note)
+    if (curve := vote_curve(result)) is not None:
+        console.print(rich_table(curve, console.width))
+
+
+def say_verdict(console: Any, sentence: str, remarks: Sequence[str]) -> None:
+    """Print the verdict, and below it what it rests on."""
+    from harness.formats import isolated
+
+    console.print(f"\n{isolated(sentence)}", style="bold", markup=False)
+    say_remarks(console, remarks)
+
+
+def say_remarks(console: Any, remarks: Sequence[str]) -> None:
+    """Print sentences, in which names may be hostile."""
+    from harness.formats import isolated
+
+    for remark in remarks:
+        console.print(isolated(remark), markup=False)
