@@ -16,7 +16,7 @@ from harness.findings import differences, remarks
 from harness.formats import harmless
 from harness.records import Item, Judgment
 from harness.registry import content_roots
-from harness.report import model
+from harness.report import items as table_of_items
 from harness.report.gather import gather
 from harness.report.model import Items
 from harness.report.page import data_block, render
@@ -218,7 +218,7 @@ def test_any_text_stays_within_the_data_block(told: list[str]) -> None:
 
 
 def test_texts_beyond_the_budget_are_cut_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "BUDGET", 2_000)
+    monkeypatch.setattr(table_of_items, "BUDGET", 2_000)
     items = make_items(4)
     long = [
         j.model_copy(update={"text": f"{'x' * 900}{k} verdict"})
