@@ -19,6 +19,20 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class ComputingSection(Section):
+    """Settings of something that a model computes."""
+
+    precision: Precision = "auto"
+    """`auto` is what the machine computes natively (`harness.precision`); a record holds what that was.
+
+    Training keeps the weights in float32 and multiplies in this precision; with an adapter, the weights
+    that stay as they are have it too. A model of lmms-eval's (`--model`) chooses its own.
+    """
+
+
 class LoraSettings(Section):
     """A low-rank adapter on the language model; merged into the checkpoint after each stage."""
 
@@ -36,7 +50,6 @@ class JudgeSettings(Section):
     model: str = "embedded:judge"
     """`embedded:judge`, a folder, or a hub name."""
     revision: str | None = None
-    dtype: Literal["float32", "bfloat16"] = "float32"
     lora: LoraSettings | None = None
     freeze_vision: bool = False
     max_pixels: int | None = Field(None, ge=1)
@@ -61,7 +74,7 @@ class WorldSettings(Section):
     """Chance that a thing is left out of a caption or misdescribed."""
 
 
-class CaptionSettings(Section):
+class CaptionSettings(ComputingSection):
     """How pairs without a caption get one."""
 
     prompt: str = "Describe the image in detail."
@@ -69,13 +82,12 @@ class CaptionSettings(Section):
     batch_size: int = Field(16, ge=1)
 
 
-class ExpertSettings(Section):
+class ExpertSettings(ComputingSection):
     """The textual reward models that read the caption instead of the image."""
 
     models: list[str] = ["embedded:expert-0", "embedded:expert-1", "embedded:expert-2"]
     """Sequence-classification models with one label: embedded ones, folders, or hub names."""
     batch_size: int = Field(64, ge=1)
-    dtype: Literal["float32", "bfloat16"] = "float32"
     max_length: int = Field(4096, ge=1)
 
 
@@ -86,7 +98,7 @@ class ConfidenceSettings(Section):
     """`unanimous`, `majority` or `margin:T`."""
 
 
-class SftSettings(Section):
+class SftSettings(ComputingSection):
     """Supervised fine-tuning of the judge."""
 
     learning_rate: float = Field(8e-4, gt=0)
@@ -98,7 +110,6 @@ class SftSettings(Section):
     """Share of the updates over which the learning rate rises."""
     weight_decay: float = Field(0.01, ge=0)
     adam_beta2: float = Field(0.98, gt=0, lt=1)
-    bf16: bool = True
     rationale_words: int = Field(40, ge=0)
     """Words kept of the preferred response where the data bring no rationale."""
     max_tokens: int | None = Field(None, ge=1)
@@ -107,7 +118,7 @@ class SftSettings(Section):
     save_steps: int = Field(100, ge=1)
 
 
-class SamplingSettings(Section):
+class SamplingSettings(ComputingSection):
     """Judgments sampled from the tuned judge on low-confidence pairs."""
 
     samples: int = Field(6, ge=2)
@@ -144,7 +155,7 @@ class NegativeSettings(Section):
     """Contrasts an item may give, over both orders."""
 
 
-class DpoSettings(Section):
+class DpoSettings(ComputingSection):
     """Direct preference optimisation over pairs of judgments."""
 
     learning_rate: float = Field(1e-4, gt=0)
@@ -157,13 +168,12 @@ class DpoSettings(Section):
     """Weight of the chosen judgment's log-likelihood beside the preference loss."""
     weight_decay: float = Field(0.0, ge=0)
     adam_beta2: float = Field(0.98, gt=0, lt=1)
-    bf16: bool = True
     max_tokens: int | None = Field(None, ge=1)
     gradient_checkpointing: bool = False
     save_steps: int = Field(100, ge=1)
 
 
-class JudgingSettings(Section):
+class JudgingSettings(ComputingSection):
     """How the benchmark is asked."""
 
     batch_size: int = Field(128, ge=1)
@@ -171,7 +181,6 @@ class JudgingSettings(Section):
     """Presentations answered between two writes to the disk."""
     max_new_tokens: int | None = Field(None, ge=1)
     """Length of an answer; None leaves it to the protocol (2,048)."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
     order_seed: int = 0
 
 

@@ -51,24 +51,47 @@ def hardware() -> dict[str, str | int | float]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     found: dict[str, str | int | float] = {
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": _cpuinfo("model name") or platform.processor() or "unknown",
         "cores": os.cpu_count() or 1,
         "memory_gib": round(memory, 1),
     }
-    devices = Path("/proc/driver/nvidia/gpus")
-    if devices.is_dir() and (first := next(devices.iterdir(), None)):
-        lines = (first / "information").read_text().splitlines()
-        found["accelerator"] = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("Model")), "unknown")
+    if vectors := [name for name in VECTORS if name in _cpuinfo("flags", "Features").split()]:
+        found["vectors"] = " ".join(vectors)
+    if name := accelerator():
+        found["accelerator"] = name
     return found
 
 
-def _processor() -> str:
+VECTORS = (
+    "avx",
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_tile",
+    "amx_bf16",
+    "asimd",
+    "sve",
+    "bf16",
+)
+"""Features of a processor that decide how it computes; the last three are ARM's."""
+
+
+def accelerator() -> str | None:
+    """Return the name of the first GPU that the driver knows, without loading torch."""
+    devices = Path("/proc/driver/nvidia/gpus")
+    if not devices.is_dir() or not (first := next(devices.iterdir(), None)):
+        return None
+    lines = (first / "information").read_text().splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("Model")), "unknown")
+
+
+def _cpuinfo(*names: str) -> str:
+    """Return the first value of a field of /proc/cpuinfo; empty where there is none."""
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown"
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.split("\t")[0].strip() in names), "")
 
 
 def now() -> str:

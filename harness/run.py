@@ -22,6 +22,7 @@ from harness.console import RunConsole
 from harness.data.tables import fingerprint, path_fingerprint
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import folder_fingerprint, resolve
+from harness.precision import arithmetic, resolve_sections, warnings
 from harness.protocols import find_protocol
 from harness.records import Run, RunFolder
 from harness.records.run import StageRecord
@@ -66,7 +67,7 @@ def resolve_config(
         settings["seeds"] = [0]
     if recipe is None or "sft" not in recipe.sections:
         settings.pop("preferences", None)
-    config = validated(settings)
+    config = resolve_sections(validated(settings))
     _check_choices(config, recipe, roots)
     return config.model_copy(update={"fingerprints": _fingerprints(config, recipe, roots)})
 
@@ -243,6 +244,9 @@ def execute(
             run = folder.read_run()
             console.console.print(f"  complete; {sum(t.items for t in run.tasks)} items from the cache")
             return run
+        for line in warnings(config):
+            console.console.print(f"  [yellow]{line}[/yellow]")
+        run.arithmetic = arithmetic()
         _work(run, config, recipe, folder, roots, Recorder(run, folder, console))
         run.status, run.finished = "complete", provenance.now()
         folder.write_run(run)

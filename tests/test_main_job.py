@@ -215,7 +215,7 @@ from harness.config import JudgeSettings, WorldSettings
 from harness.embedded.data import benchmark_rows
 from harness.judge.model import Decoding, Judge, Question
 torch.set_num_threads(int(sys.argv[2]))
-judge = Judge(JudgeSettings(model={str(checkpoint)!r}))
+judge = Judge(JudgeSettings(model={str(checkpoint)!r}), "float32")
 asked = [Question(Image.open(io.BytesIO(r["image"])), judge.format.ask(r["query"], *order))
          for r in benchmark_rows(WorldSettings(items=100, split="dev"))
          for order in (r["response"], r["response"][::-1])]

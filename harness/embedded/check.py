@@ -67,13 +67,13 @@ def expert_accuracy(name: str, count: int) -> float:
         caption = world.noisy_caption(scene, rng, 0.05)
         pair = (question.right, rng.choice(question.wrong))
         texts += [(caption, question.text, world.say(claim, rng.choice(world.STYLES))) for claim in pair]
-    scores = np.array(Expert(name, ExpertSettings()).score(texts, Silent().advance)).reshape(-1, 2)
+    scores = np.array(Expert(name, ExpertSettings(precision="float32")).score(texts, Silent().advance)).reshape(-1, 2)
     return float((scores[:, 0] > scores[:, 1]).mean())
 
 
 def check(count: int = 1000) -> dict[str, Any]:
     """Measure judge and experts."""
-    judge = Judge(JudgeSettings())
+    judge = Judge(JudgeSettings(), "float32")
     found: dict[str, Any] = {kind: answers_right(judge, kind, count) for kind in world.KINDS}
     found |= {f"untrained {name}": value for name, value in untrained_judging(judge, count).items()}
     for i in range(3):

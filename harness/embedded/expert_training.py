@@ -83,7 +83,7 @@ def train_expert(judge: Path, plan: ExpertPlan, out: Path) -> None:
             warmup_steps=50,
             adam_beta2=0.98,
             weight_decay=0.02,
-            bf16=True,
+            bf16=False,  # left out, TRL would take bfloat16
             use_cpu=True,
             max_length=None,
             gradient_checkpointing=False,

@@ -268,12 +268,11 @@ def train_language(judge: LlavaForConditionalGeneration, writer: Writer, plan: P
             queue = [drawn[i : i + plan.batch] for i in range(0, len(drawn), plan.batch)]
             random.Random(step).shuffle(queue)
         ids, labels, images = collate(queue.pop(), noise)
-        with torch.autocast("cpu", torch.bfloat16):
-            states = judge.model(input_ids=ids, pixel_values=images, attention_mask=None).last_hidden_state
-            asked = labels[:, 1:] != IGNORE
-            logits = judge.lm_head(states[:, :-1][asked])
+        states = judge.model(input_ids=ids, pixel_values=images, attention_mask=None).last_hidden_state
+        asked = labels[:, 1:] != IGNORE
+        logits = judge.lm_head(states[:, :-1][asked])
         targets = labels[:, 1:][asked]
-        each = functional.cross_entropy(logits.float(), targets, reduction="none")
+        each = functional.cross_entropy(logits, targets, reduction="none")
         weight = torch.where(torch.isin(targets, option_ids), plan.letter_weight, 1.0)
         loss = (each * weight).sum() / weight.sum()
         optimizer.zero_grad()
@@ -322,8 +321,7 @@ def examine(judge: LlavaForConditionalGeneration, exam: dict[str, list[Sequence]
     marks = {}
     for kind, sequences in exam.items():
         ids, labels, images = collate(sequences, np.random.default_rng(7))
-        with torch.autocast("cpu", torch.bfloat16):
-            guess = judge(input_ids=ids, pixel_values=images).logits[:, :-1].argmax(-1)
+        guess = judge(input_ids=ids, pixel_values=images).logits[:, :-1].argmax(-1)
         wanted = labels[:, 1:]
         marks[kind] = round(((guess == wanted) | (wanted == IGNORE)).all(1).float().mean().item(), 2)
     judge.train()

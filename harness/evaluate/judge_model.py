@@ -6,9 +6,10 @@ import torch
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
 
-from harness.config import JudgeSettings
+from harness.config import JudgeSettings, Precision
 from harness.judge.format import PLAIN
 from harness.judge.model import Answer, Decoding, Judge, Question
+from harness.precision import resolved
 
 
 class JudgeResult(GenerationResult):  # type: ignore[misc]
@@ -30,7 +31,7 @@ class HarnessJudge(lmms):  # type: ignore[misc]
         self,
         pretrained: str,
         revision: str | None = None,
-        dtype: str = "float32",
+        precision: Precision = "auto",
         batch_size: int | str = 1,
         max_pixels: int | None = None,
         trust_remote_code: bool = False,
@@ -41,7 +42,7 @@ class HarnessJudge(lmms):  # type: ignore[misc]
         settings = JudgeSettings(
             model=pretrained, revision=revision, max_pixels=max_pixels, trust_remote_code=trust_remote_code
         )
-        self.judge = Judge(settings, dtype)
+        self.judge = Judge(settings, resolved(precision))
         self.batch_size = int(batch_size)
 
     def generate_until(self, requests: list[Instance]) -> list[JudgeResult]:

@@ -46,7 +46,7 @@ def _load_ours(settings: JudgeSettings, judging: JudgingSettings) -> Any:
     return HarnessJudge(
         pretrained=settings.model,
         revision=settings.revision,
-        dtype=judging.dtype,
+        precision=judging.precision,
         batch_size=judging.batch_size,
         max_pixels=settings.max_pixels,
         trust_remote_code=settings.trust_remote_code,
@@ -82,8 +82,9 @@ def _load_named(name: str, config: RunConfig) -> Any:
     if name not in (known := list_available_models(include_aliases=True)):
         raise unknown("lmms-eval model", name, known)
     arguments = ",".join(f"{key}={value}" for key, value in config.model_args.items())
+    ours = {"precision": config.judging.precision} if name == OURS else {}
     try:
-        return get_model(name).create_from_arg_string(arguments, {"batch_size": config.judging.batch_size})
+        return get_model(name).create_from_arg_string(arguments, {"batch_size": config.judging.batch_size, **ours})
     except (TypeError, ImportError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:160]
         shown = redacted(config.model_args)

@@ -51,13 +51,13 @@ def load_processor(settings: JudgeSettings, location: str, revision: str | None)
     return processor
 
 
-def load_model(settings: JudgeSettings, location: str, revision: str | None, dtype: str) -> Any:
+def load_model(settings: JudgeSettings, location: str, revision: str | None, precision: str) -> Any:
     """Load a judge's weights, from safetensors only."""
     with loading(location):
         return AutoModelForImageTextToText.from_pretrained(
             location,
             revision=revision,
-            dtype=getattr(torch, dtype),
+            dtype=getattr(torch, precision),
             use_safetensors=True,
             trust_remote_code=settings.trust_remote_code,
         )
@@ -101,12 +101,12 @@ class _WatchVerdict(LogitsProcessor):  # type: ignore[misc]
 class Judge:
     """A vision-language model with its processor and format."""
 
-    def __init__(self, settings: JudgeSettings, dtype: str = "float32") -> None:
+    def __init__(self, settings: JudgeSettings, precision: str) -> None:
         ref = resolve(settings.model, settings.revision)
         self.fingerprint = ref.fingerprint
         self.processor = load_processor(settings, ref.location, ref.revision)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = load_model(settings, ref.location, ref.revision, dtype).to(self.device).eval()
+        self.model = load_model(settings, ref.location, ref.revision, precision).to(self.device).eval()
         self.format = load_format(Path(ref.location)) if Path(ref.location).is_dir() else None
         self.verdicts = verdict_tokens(self.processor.tokenizer, self.format or PLAIN)
 

@@ -76,5 +76,7 @@ class Run(BaseModel):
     revision: str | None
     """Git revision of the harness, with `+dirty` where the tree had changes."""
     hardware: dict[str, str | int | float]
+    arithmetic: dict[str, str | int] = Field(default_factory=dict)
+    """What else bears on computed bits: threads, kernels, and the precision of float32 products."""
     started: str
     finished: str | None = None

@@ -29,7 +29,7 @@ def caption(
         from harness.judge.model import Decoding, Judge, Question
 
         progress.total(len(bare), "images")
-        captioner = Judge(judge_settings(judge, base), judge.dtype)
+        captioner = Judge(judge_settings(judge, base), settings.precision)
         asked = [Question(Image.open(io.BytesIO(data)), settings.prompt) for data in bare.values()]
         decoding = Decoding(settings.max_new_tokens)
         answers = captioner.answer(asked, decoding, settings.batch_size, on_batch=progress.advance)

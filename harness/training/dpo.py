@@ -75,12 +75,14 @@ def _train(
         thinned,
         train_and_save,
         updates_for,
+        weights_precision,
     )
 
     processor = load_processor(judge, judge.model, None)
     adapter = peft_config(judge)
     halfway = last_whole_checkpoint(out)
-    model = load_model(judge, judge.model if adapter or not halfway else halfway, None, judge.dtype)
+    kept = weights_precision(judge, settings)
+    model = load_model(judge, judge.model if adapter or not halfway else halfway, None, kept)
     if judge.freeze_vision:
         freeze_vision(model)
     format_ = checkpoint_format(judge.model)
@@ -101,7 +103,7 @@ def _train(
     trainer = DPOTrainer(
         model=model,
         # with an adapter the reference is the model without it; else a second copy
-        ref_model=None if adapter else load_model(judge, judge.model, None, judge.dtype),
+        ref_model=None if adapter else load_model(judge, judge.model, None, kept),
         args=DPOConfig(
             beta=settings.beta,
             **(losses if settings.sft_weight else {"loss_type": ["sigmoid"]}),

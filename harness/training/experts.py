@@ -33,7 +33,7 @@ class Expert:
                 ref.location,
                 revision=ref.revision,
                 num_labels=1,
-                dtype=getattr(torch, settings.dtype),
+                dtype=getattr(torch, settings.precision),
                 use_safetensors=True,
                 output_loading_info=True,
             )

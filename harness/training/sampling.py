@@ -39,7 +39,7 @@ def sample_judgments(
     sides = read_split(split)
     low = sorted(sides["low"], key=lambda name: (-abs(sum(sides["margins"][name])), name))
     low = low[: max(1, round(len(low) * settings.share))][: settings.max_pairs] if low else []
-    teller = Judge(judge_settings(judge, tuned), judge.dtype)
+    teller = Judge(judge_settings(judge, tuned), settings.precision)
     format_ = teller.format
     assert format_ is not None, "a tuned judge brings its format"
     shown = present(pairs, format_, low)

@@ -50,6 +50,7 @@ def sft(
         thinned,
         train_and_save,
         updates_for,
+        weights_precision,
     )
 
     judge = judge_settings(judge, start)
@@ -57,7 +58,8 @@ def sft(
     processor = load_processor(judge, ref.location, ref.revision)
     adapter = peft_config(judge)
     halfway = None if adapter else last_whole_checkpoint(out)
-    model = load_model(judge, halfway or ref.location, None if halfway else ref.revision, judge.dtype)
+    kept = weights_precision(judge, settings)
+    model = load_model(judge, halfway or ref.location, None if halfway else ref.revision, kept)
     if judge.freeze_vision:
         freeze_vision(model)
     format_ = checkpoint_format(ref.location)

@@ -44,7 +44,7 @@ def common_arguments(out: Path, settings: SftSettings | DpoSettings, updates: in
         "adam_beta2": settings.adam_beta2,
         "optim": "adamw_torch",
         "max_grad_norm": 1.0,
-        "bf16": settings.bf16,
+        "bf16": settings.precision == "bfloat16",
         "use_cpu": not torch.cuda.is_available(),
         "gradient_checkpointing": settings.gradient_checkpointing,
         "max_length": None,
@@ -58,6 +58,11 @@ def common_arguments(out: Path, settings: SftSettings | DpoSettings, updates: in
         "disable_tqdm": True,
         "dataloader_num_workers": 0,
     }
+
+
+def weights_precision(judge: JudgeSettings, settings: SftSettings | DpoSettings) -> str:
+    """Return what the weights are kept in: those that are trained in float32, lest small updates are rounded away."""
+    return settings.precision if judge.lora else "float32"
 
 
 class ReportProgress(TrainerCallback):  # type: ignore[misc]

@@ -13,7 +13,7 @@ from harness.judge.model import Judge
 
 @pytest.fixture(scope="module")
 def judge() -> Judge:
-    return Judge(JudgeSettings())
+    return Judge(JudgeSettings(), "float32")
 
 
 @pytest.mark.parametrize("kind", world.KINDS)
