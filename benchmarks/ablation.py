@@ -15,8 +15,8 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.recipes import difference, percent, run
-from harness.compare import compare
-from harness.metrics import METRICS
+from harness.compare.comparison import compare
+from harness.counting.metrics import METRICS
 
 VARIANTS = {
     "agreement: majority": ["confidence.rule=majority"],

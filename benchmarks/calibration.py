@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from harness.metrics import METRICS, Metric, of_slice, sums
+from harness.counting.metrics import METRICS, Metric, of_slice, sums
 from harness.protocols import Tally
 from harness.stats.intervals import leave_one_out, paired, single
 from harness.stats.resampling import bca, bootstrap, permutation_p

@@ -107,7 +107,7 @@ def timed(command: Sequence[str]) -> tuple[float, float, str]:
 
 def plain_loop(folder: Path) -> float:
     """Swap whole clusters in plain Python, for the difference in accuracy alone; return the p."""
-    from harness.results import load_result
+    from harness.counting.results import load_result
 
     base, cand = (load_result(RunFolder(folder / name)).tallies[0] for name in ("base", "cand"))
     differences = defaultdict(float)

@@ -7,7 +7,7 @@ it answers as the recipe does under a seed that the baseline has not seen. Each 
 seed, and images (clusters) with replacement until there are so many items. Five seeds tell little of
 how far seeds spread, so that the trial is repeated with every seed's answers shifted by a normal draw that
 brings the spread over seeds to a given size. A loss is a shift of the candidate's answers. What is counted is
-the verdict of `harness.gate.rule` on the interval of `harness.compare.compare`: the very code of the gate.
+the verdict of the very code of the gate (`harness.decide.gate.rule`).
 """
 
 import argparse
@@ -22,12 +22,12 @@ from tabulate import tabulate
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from harness.compare import compare  # noqa: E402
-from harness.gate import Terms, Verdict, rule  # noqa: E402
-from harness.metrics import METRICS, estimate  # noqa: E402
+from harness.compare.comparison import compare  # noqa: E402
+from harness.counting.metrics import METRICS, estimate  # noqa: E402
+from harness.counting.results import TaskResult, load_result  # noqa: E402
+from harness.decide.gate import Terms, Verdict, rule  # noqa: E402
 from harness.protocols import Tally  # noqa: E402
 from harness.records import RunFolder  # noqa: E402
-from harness.results import TaskResult, load_result  # noqa: E402
 
 MARGIN, ITEMS = 0.035, 1250
 """What `.ci/run` asks."""

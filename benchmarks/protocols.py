@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.metrics import METRICS, estimate, of_slice
+from harness.counting.metrics import METRICS, estimate, of_slice
 from harness.protocols import Protocol, Tally, find_protocol
 from harness.protocols.reading import read_official
 from harness.records import Item, Judgment, item_id

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from harness.compare import Comparison, compare, format_p
+from harness.compare.comparison import Comparison, compare, format_p
 from harness.config import WorldSettings
+from harness.counting.metrics import METRICS, estimate, of_slice
+from harness.counting.results import TaskResult, load_result
 from harness.embedded.data import preference_truth
-from harness.metrics import METRICS, estimate, of_slice
 from harness.records import RunFolder
 from harness.registry import content_roots, load_recipe, results_root
-from harness.results import TaskResult, load_result
 from harness.run import resolve_config
 from harness.stats.multiplicity import holm
 

@@ -18,7 +18,6 @@ from harness.config import (
     server_settings,
     validated,
 )
-from harness.console import RunConsole
 from harness.data.tables import fingerprint, path_fingerprint
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import folder_fingerprint, resolve
@@ -27,6 +26,7 @@ from harness.protocols import find_protocol
 from harness.records import Run, RunFolder
 from harness.records.run import StageRecord
 from harness.registry import Recipe, expand_tasks, find_tasks, load_profile, load_task, results_root
+from harness.show.console import RunConsole
 from harness.training.stages import Clock, Stages, Watch, code_hash, versions
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.config import WorldSettings
+from harness.counting.metrics import METRICS, estimate
 from harness.data.benchmark import Benchmark, item_of, read_items, write_benchmark
 from harness.data.tables import Row, hub_folder, hub_rows, read_rows
 from harness.errors import HarnessError
-from harness.metrics import METRICS, estimate
 from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Presentation

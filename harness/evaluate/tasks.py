@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from harness.config import RunConfig, WorldSettings
+from harness.counting.metrics import estimate, primary
 from harness.data.benchmark import read_items, write_benchmark
 from harness.errors import HarnessError, RunIncompleteError
 from harness.evaluate.hooks import TaskHooks, data_file, fill, load_hooks, open_rows, presentation_docs
 from harness.evaluate.judged import Judged
-from harness.metrics import estimate, primary
 from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Presentation, RunFolder

@@ -15,8 +15,8 @@ from harness.verbs.showing import show_task
 
 def audit(options: Namespace) -> ExitCode:
     """Find the whole numbers behind published rows."""
-    from harness.audit import CATEGORIES, RANDOM_ROWS, chance, explanations, row_of, verdict
-    from harness.console import Screen
+    from harness.compare.audit import CATEGORIES, RANDOM_ROWS, chance, explanations, row_of, verdict
+    from harness.show.console import Screen
 
     if options.task != "vlrewardbench":
         raise unknown("task to audit", options.task, ["vlrewardbench"])
@@ -50,10 +50,10 @@ def audit(options: Namespace) -> ExitCode:
 
 
 def _audit_file(path: Path, write: bool) -> ExitCode:
-    from harness.audit import audited
-    from harness.console import Screen
+    from harness.compare.audit import audited
     from harness.records.published import read_published
     from harness.records.store import write_atomically
+    from harness.show.console import Screen
 
     rows = [audited(row) for row in read_published(path)]
     table = plain_table(str(path), "model", "source", "audit")
@@ -67,11 +67,11 @@ def _audit_file(path: Path, write: bool) -> ExitCode:
 
 def score(options: Namespace) -> ExitCode:
     """Read judgments made elsewhere into a run, and print what it says."""
-    from harness.console import Screen
+    from harness.counting.results import load_result
     from harness.evaluate.hooks import load_hooks
     from harness.importing.score import score as score_file
     from harness.registry import load_task
-    from harness.results import load_result
+    from harness.show.console import Screen
 
     task = load_task(options.task, content_roots(options.include_path))
     folder = score_file(

@@ -16,9 +16,9 @@ from harness.verbs.showing import format_of, read_results, write_sheets
 
 def compare(options: Namespace) -> ExitCode:
     """Compare finished runs with a baseline."""
-    from harness.compare import compare_many
-    from harness.findings import by_seed, candidates, differences, remarks
-    from harness.tables import results_sheets
+    from harness.compare.comparison import compare_many
+    from harness.compare.findings import by_seed, candidates, differences, remarks
+    from harness.show.tables import results_sheets
 
     baseline, *others = read_results(options, options.baseline, *options.candidates)
     found = compare_many(
@@ -43,8 +43,8 @@ def compare(options: Namespace) -> ExitCode:
 
 def power(options: Namespace) -> ExitCode:
     """Say what two runs could have shown, and what would show an effect."""
-    from harness.compare import compare as compare_results
-    from harness.power import plan
+    from harness.compare.comparison import compare as compare_results
+    from harness.compare.power import plan
 
     baseline, candidate = read_results(options, options.baseline, options.candidate)
     comparison = compare_results(baseline, candidate, options.level)
@@ -55,11 +55,11 @@ def power(options: Namespace) -> ExitCode:
 
 def gate(options: Namespace) -> ExitCode:
     """Judge a run by a baseline; the reports are written before the exit code is given."""
-    from harness.compare import compare as compare_results
-    from harness.formats import harmless
-    from harness.gate import Ruling, Terms, decide, no_ruling
-    from harness.gate_report import reports
+    from harness.compare.comparison import compare as compare_results
+    from harness.decide.gate import Ruling, Terms, decide, no_ruling
+    from harness.decide.gate_report import reports
     from harness.records.store import write_atomically
+    from harness.sheets.formats import harmless
 
     files = {name: path for name in ("junit", "markdown", "json") if (path := getattr(options, name)) is not None}
     for name, path in files.items():
@@ -93,10 +93,10 @@ def gate(options: Namespace) -> ExitCode:
 
 def baseline(options: Namespace) -> ExitCode:
     """Keep a finished run as a baseline."""
-    from harness.baselines import accept
-    from harness.console import Screen
+    from harness.decide.baselines import accept
     from harness.records import RunFolder
     from harness.registry import baselines_root
+    from harness.show.console import Screen
 
     folder = RunFolder(find_run(options.run))
     path, entry = accept(folder, baselines_root(), options.reason, options.name, options.replace_data)
@@ -109,13 +109,13 @@ def leaderboard(options: Namespace) -> ExitCode:
     """Set finished runs side by side."""
     from rich.progress import track
 
-    from harness.console import Screen
-    from harness.counted import Cache
-    from harness.formats import harmless
-    from harness.leaderboard import collect, published, published_sheet
-    from harness.leaderboard import leaderboard as draw_up
+    from harness.counting.cache import Cache
     from harness.records import RunFolder
     from harness.registry import expand_tasks, find_tasks, published_root
+    from harness.sheets.formats import harmless
+    from harness.show.console import Screen
+    from harness.show.leaderboard import collect, published, published_sheet
+    from harness.show.leaderboard import leaderboard as draw_up
 
     roots = content_roots(options.include_path)
     known = find_tasks(roots)
@@ -151,10 +151,10 @@ def leaderboard(options: Namespace) -> ExitCode:
 
 def report(options: Namespace) -> ExitCode:
     """Write a page about a finished run."""
-    from harness.console import Screen
     from harness.records import RunFolder
-    from harness.report.gather import gather
-    from harness.report.page import refuse_foreign, write
+    from harness.show.console import Screen
+    from harness.show.report.gather import gather
+    from harness.show.report.page import refuse_foreign, write
 
     refuse_foreign(options.output)
     candidate = RunFolder(find_run(options.run))

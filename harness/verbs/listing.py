@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def ls(options: Namespace) -> ExitCode:
     """List tasks, recipes, profiles, runs or baselines."""
-    from harness.console import Screen
+    from harness.show.console import Screen
 
     roots = content_roots(options.include_path)
     lister = {
@@ -90,10 +90,10 @@ def _list_runs(roots: Sequence[Path]) -> Any:
 def _list_baselines(roots: Sequence[Path]) -> Any:
     from rich.text import Text
 
-    from harness.baselines import fingerprint, history
-    from harness.formats import harmless
+    from harness.decide.baselines import fingerprint, history
     from harness.records import RunFolder
     from harness.registry import baselines_root, list_baselines
+    from harness.sheets.formats import harmless
 
     table = plain_table(f"baselines in {baselines_root()}", "baseline", "run", "accepted", "reason")
     for path in list_baselines():

@@ -13,13 +13,13 @@ from harness.errors import ExitCode, HarnessError, NotApplicableError
 from harness.registry import Recipe, content_roots, list_runs, load_recipe, results_root
 
 if TYPE_CHECKING:
-    from harness.results import TaskResult
+    from harness.counting.results import TaskResult
 from harness.verbs.showing import say_verdict, show_task
 
 
 def run(options: Namespace) -> ExitCode:
     """Train, judge and compare."""
-    from harness.console import RunConsole, libraries_to
+    from harness.show.console import RunConsole, libraries_to
 
     roots = content_roots(options.include_path)
     given = _given(options)
@@ -157,8 +157,8 @@ def _announce(console: Any, config: Any) -> None:
 
 
 def _dry_run(plans: list[Plan]) -> ExitCode:
-    from harness.console import Screen
     from harness.records import RunFolder
+    from harness.show.console import Screen
 
     console = Screen()
     _announce(console, plans[-1][1])
@@ -173,11 +173,11 @@ def _dry_run(plans: list[Plan]) -> ExitCode:
 
 def _show(console: Any, plans: list[Plan]) -> None:
     """Print tables and verdict for each task of the finished runs."""
-    from harness.compare import compare as compare_results
-    from harness.findings import differences, remarks
-    from harness.formats import rich_table
+    from harness.compare.comparison import compare as compare_results
+    from harness.compare.findings import differences, remarks
+    from harness.counting.results import load_result
     from harness.records import RunFolder
-    from harness.results import load_result
+    from harness.sheets.formats import rich_table
 
     role, config, _, path = plans[-1]
     for task in config.tasks:
@@ -209,8 +209,8 @@ def _show(console: Any, plans: list[Plan]) -> None:
 
 def _neighbours(shown: Sequence["TaskResult"]) -> list["TaskResult"]:
     """Find finished zero-shot and random-subset runs on the same footing as the candidate's."""
+    from harness.counting.results import label, load_result
     from harness.records import RunFolder
-    from harness.results import label, load_result
 
     candidate = shown[0]
     found: dict[str, TaskResult] = {}

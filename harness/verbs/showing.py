@@ -9,8 +9,8 @@ from harness.errors import unknown
 from harness.registry import find_run
 
 if TYPE_CHECKING:
-    from harness.results import TaskResult
-    from harness.sheet import Sheet
+    from harness.counting.results import TaskResult
+    from harness.sheets.sheet import Sheet
 
 
 def write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool = True) -> None:
@@ -21,12 +21,12 @@ def write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool =
         options: with `format` and `output`.
         verdicts: whether the first note of a table is a verdict, which stands out.
     """
-    from harness import formats
     from harness.records.store import write_atomically
+    from harness.sheets import formats
 
     name = format_of(options)
     if name == "rich":
-        from harness.console import Screen
+        from harness.show.console import Screen
 
         console = Screen()
         for sheet in sheets:
@@ -45,7 +45,7 @@ def write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool =
 
 def format_of(options: Namespace) -> str:
     """Choose the format that was named, or that the file's name tells."""
-    from harness.formats import TEXTS
+    from harness.sheets.formats import TEXTS
 
     name = str(options.format)
     if options.output is None or name != "rich":
@@ -59,16 +59,16 @@ def format_of(options: Namespace) -> str:
 
 def read_results(options: Namespace, *names: str) -> list["TaskResult"]:
     """Read runs by name or folder."""
+    from harness.counting.results import load_result
     from harness.records import RunFolder
-    from harness.results import load_result
 
     return [load_result(RunFolder(find_run(name)), options.task) for name in names]
 
 
 def show_task(console: Any, rows: list[tuple[str, "TaskResult"]]) -> None:
     """Print the figures of a run's task, beside other runs', and what there is to know about them."""
-    from harness.formats import rich_table
-    from harness.tables import notes, results_sheets, vote_curve
+    from harness.sheets.formats import rich_table
+    from harness.show.tables import notes, results_sheets, vote_curve
 
     _, result = rows[0]
     for sheet in results_sheets(rows):
@@ -81,7 +81,7 @@ def show_task(console: Any, rows: list[tuple[str, "TaskResult"]]) -> None:
 
 def say_verdict(console: Any, sentence: str, remarks: Sequence[str]) -> None:
     """Print the verdict, and below it what it rests on."""
-    from harness.formats import isolated
+    from harness.sheets.formats import isolated
 
     console.print(f"\n{isolated(sentence)}", style="bold", markup=False)
     say_remarks(console, remarks)
@@ -89,7 +89,7 @@ def say_verdict(console: Any, sentence: str, remarks: Sequence[str]) -> None:
 
 def say_remarks(console: Any, remarks: Sequence[str]) -> None:
     """Print sentences, in which names may be hostile."""
-    from harness.formats import isolated
+    from harness.sheets.formats import isolated
 
     for remark in remarks:
         console.print(isolated(remark), markup=False)

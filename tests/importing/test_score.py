@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from harness.cli import main
-from harness.compare import compare
-from harness.metrics import METRICS, estimate
+from harness.compare.comparison import compare
+from harness.counting.metrics import METRICS, estimate
+from harness.counting.results import load_result
 from harness.records import RunFolder
-from harness.results import load_result
 from tests.test_cli import HEAVY
 
 IDS = ("wildvision-1", "RLAIF-V_2", "mathverse_3", "hallucination_pair-4", "mmmu-5")

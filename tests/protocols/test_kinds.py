@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.metrics import METRICS, estimate, of_slice
+from harness.counting.metrics import METRICS, estimate, of_slice
 from harness.protocols import find_protocol
 from harness.protocols.counting import random_distance
 from harness.protocols.reading import read_grade, read_letters, read_order

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from benchmarks.protocols import README, synthetic_items, tables
-from harness.metrics import METRICS, estimate, of_slice
+from harness.counting.metrics import METRICS, estimate, of_slice
 from harness.protocols import find_protocol
 from harness.protocols.reading import read_official
 from harness.records import Item, Judgment

@@ -6,7 +6,7 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import proportion_confint
 
-from harness.metrics import METRICS, of_slice, sums
+from harness.counting.metrics import METRICS, of_slice, sums
 from harness.protocols import Tally
 from harness.stats.intervals import _wilson, paired, single
 from harness.stats.mixture import Part, reach, satterthwaite, tail

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.metrics import METRICS, sums
+from harness.counting.metrics import METRICS, sums
 from harness.stats.ranking import rank
 from harness.stats.sums import Clusters
 from tests.stats.test_intervals import alone, tallied

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.metrics import METRICS, sums
+from harness.counting.metrics import METRICS, sums
 from harness.protocols import Tally
 from harness.stats.intervals import leave_one_out
 from harness.stats.resampling import bca, bootstrap, permutation_p

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from harness.config import WorldSettings
+from harness.counting.metrics import METRICS, estimate
 from harness.data.benchmark import read_items, write_benchmark
 from harness.data.tables import read_rows
 from harness.errors import DataError
-from harness.metrics import METRICS, estimate
 from harness.protocols import find_protocol
 from harness.records import Item, Judgment
 from tests.toys import ROOT
@@ -133,7 +133,7 @@ def test_released_batch_judgments_are_as_far_from_people_as_published() -> None:
 def test_every_metric_of_a_kind_is_in_the_yaml_of_its_tasks() -> None:
     import yaml
 
-    from harness.metrics import METRICS
+    from harness.counting.metrics import METRICS
     from harness.registry import _PlainLoader, content_roots, find_tasks, group_of, read_task
 
     tasks = {name: path for name, path in find_tasks(content_roots()).items() if not group_of(path)}

@@ -1,0 +1,1 @@
+"""Makes the embedded models anew, and measures them; no run needs it."""

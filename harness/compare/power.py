@@ -1,0 +1,153 @@
+"""Plans: what two finished runs could have shown, and how many items, repeats or seeds would show a given effect."""
+
+import math
+from dataclasses import replace
+
+from harness.compare.comparison import Comparison, Difference
+from harness.counting.metrics import Metric
+from harness.counting.results import TaskResult
+from harness.errors import HarnessError
+from harness.records import Judgment
+from harness.sheets.figures import points
+from harness.sheets.sheet import Cell, Column, Sheet, count
+from harness.stats.intervals import paired
+from harness.stats.power import Design, answers_share, chance_to_show, design_of
+
+WHAT_IF = (1, 2, 4)
+"""Times the items, in the table of what more of them would show."""
+
+
+def design(comparison: Comparison, difference: Difference) -> Design:
+    """Take the variance of a difference apart.
+
+    Raises:
+        HarnessError: if its error could not be estimated, or is zero.
+    """
+    found = design_of(difference.estimate, answers_variance(comparison, difference))
+    if found is None:
+        raise HarnessError(
+            f"the error of {difference.metric.name} cannot be estimated from these two runs.",
+            "Take runs with more items, with image ids, that do not agree in every answer.",
+        )
+    return found
+
+
+def answers_variance(comparison: Comparison, difference: Difference) -> float:
+    """Estimate what of the items' variance is the chance of single answers, from the stored votes' prefixes.
+
+    Only a protocol that repeats its questions tells: the variance under the first K votes is A + B/K.
+    """
+    protocol = comparison.candidate.protocol
+    if not protocol.varies or protocol.repeats < 2:
+        return 0.0
+    numbers = [k for k in range(1, protocol.repeats + 1) if k % 2 or k == protocol.repeats]
+    sides = (comparison.baseline, comparison.candidate)
+    shared = set.intersection(*({item.item_id for item in side.items} for side in sides))
+    voted = [(side, side.judgments()) for side in sides]
+    variances = []
+    for k in numbers:
+        base, cand = (_counted(side, judgments, k).restricted(shared) for side, judgments in voted)
+        if base.clusters is None:
+            return 0.0
+        found = paired(base.sums(difference.metric), cand.sums(difference.metric), base.clusters)
+        variances.append(found.parts[0].variance if found.parts else math.nan)
+    known = [(v, k) for v, k in zip(variances, numbers, strict=True) if math.isfinite(v)]
+    return answers_share([v for v, _ in known], [k for _, k in known])
+
+
+def _counted(side: TaskResult, judgments: dict[int, list[Judgment]], repeats: int) -> TaskResult:
+    tallies = {seed: side.protocol.tally(side.items, judgments[seed], repeats) for seed in side.tallies}
+    return replace(side, tallies=tallies)
+
+
+def plan(comparison: Comparison, difference: Difference, effect: float) -> tuple[Sheet, list[str]]:
+    """Plan how to tell a true difference of `effect`, in the metric's own unit, from none.
+
+    Returns:
+        The smallest difference that more items and seeds would show, and sentences on what `effect` takes.
+
+    Raises:
+        HarnessError: if `effect` is not positive, or the error is not known.
+    """
+    metric = difference.metric
+    if not effect > 0 or (metric.percent and effect >= 1):
+        raise HarnessError(f"--effect {effect:g} is no difference to look for.", "Write 0.02 for two points.")
+    known = design(comparison, difference)
+    return _what_if(comparison, difference, known), [
+        f"A true difference of {sized(effect, metric)} would be shown by data like these in "
+        f"{100 * chance_to_show(effect, known, difference.level):.0f} cases of 100.",
+        *settle(comparison, difference, known, effect),
+    ]
+
+
+def settle(comparison: Comparison, difference: Difference, known: Design, effect: float) -> list[str]:
+    """Say what would show `effect` in 4 cases of 5: more items, repeats or seeds, each alone."""
+    level = difference.level
+    if known.detectable(level=level) <= effect:
+        return [f"These data are enough for {sized(effect, difference.metric)}: 80 % power or more."]
+    return [
+        _more_items(comparison, known.needed(effect, "items", level)),
+        _more_repeats(comparison, known, known.needed(effect, "repeats", level)),
+        _more_seeds(comparison, known, known.needed(effect, "seeds", level)),
+        *_more_of_both(comparison, known, known.needed(effect, "both", level)),
+    ]
+
+
+def _more_items(comparison: Comparison, times: float) -> str:
+    asked, there = comparison.items, comparison.candidate.task.data_items
+    if math.isinf(times):
+        return "Items: no number of them is enough, while the seeds differ as they do."
+    needed = math.ceil(asked * times)
+    held = f"the data have {there}" if needed <= there else f"the data have only {there}"
+    return f"Items: {needed:,} instead of {asked:,} ({times:.1f} x); {held}."
+
+
+def _more_repeats(comparison: Comparison, known: Design, times: float) -> str:
+    protocol = comparison.candidate.protocol
+    if not protocol.varies:
+        return f"Repeats: {protocol.spec} asks each question once in each order, and answers the same again."
+    if protocol.repeats < 2:
+        return "Repeats: what they would buy is not known from one answer each."
+    share = 100 * known.answers / known.items.variance
+    if math.isinf(times):
+        return f"Repeats: no number is enough; the chance of single answers is {share:.0f} % of the items' variance."
+    return f"Repeats: {protocol.name}:{math.ceil(protocol.repeats * times)} instead of {protocol.spec}."
+
+
+def _more_seeds(comparison: Comparison, known: Design, times: float) -> str:
+    if not known.seeds:
+        return "Seeds: one a side, so what another would buy is not known; --seeds 0,1,2 tells."
+    seeds = max(len(side.tallies) for side in (comparison.baseline, comparison.candidate))
+    if math.isinf(times):
+        return "Seeds: no number of them is enough, with these items."
+    return f"Seeds: {math.ceil(seeds * times)} instead of {seeds}."
+
+
+def _more_of_both(comparison: Comparison, known: Design, times: float) -> list[str]:
+    if not known.seeds or math.isinf(times):
+        return []
+    seeds = max(len(side.tallies) for side in (comparison.baseline, comparison.candidate))
+    items = math.ceil(comparison.items * times)
+    return [f"Items and seeds together: {items:,} items and {math.ceil(seeds * times)} seeds."]
+
+
+def _what_if(comparison: Comparison, difference: Difference, known: Design) -> Sheet:
+    seeds = max(len(side.tallies) for side in (comparison.baseline, comparison.candidate))
+    more = [seeds, seeds + 1, 2 * seeds] if known.seeds else [seeds]
+    metric, level = difference.metric, difference.level
+    rows = []
+    for times in WHAT_IF:
+        figures = (known.detectable(items=times, seeds=number / seeds, level=level) for number in more)
+        rows.append((count(comparison.items * times), *(Cell(figure, points(figure, metric)) for figure in figures)))
+    named = [f"{number} seed{'s' * (number > 1)}" for number in more]
+    unit = "points" if metric.percent else metric.unit
+    synthetic = " (synthetic items)" if comparison.candidate.task.synthetic else ""
+    columns = (Column("items", "count"), *(Column(name, "number") for name in named))
+    return Sheet(
+        f"{metric.heading}: smallest difference shown with 80 % power, in {unit}{synthetic}", columns, (tuple(rows),)
+    )
+
+
+def sized(effect: float, metric: Metric) -> str:
+    """Write an effect in points where the metric is a share."""
+    return f"{100 * effect:.3g} points" if metric.percent else f"{effect:.3g}"

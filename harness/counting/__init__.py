@@ -1,0 +1,1 @@
+"""A run's records become figures: counted results, their cache, metrics."""

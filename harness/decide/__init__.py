@@ -1,0 +1,1 @@
+"""One verdict on a comparison, for CI: the gate, and the baselines it compares with."""

@@ -1,0 +1,194 @@
+"""Turns a comparison into one verdict and one exit code: is the candidate fit to take the baseline's place?
+
+The rule is about the interval [L, U] of candidate − baseline, turned round where lower is better, and a
+margin m in the metric's own unit (0.02 of a share is two points):
+
+| asked | 0 pass | 1 | 3 inconclusive |
+| --- | --- | --- | --- |
+| not worse (default) | L > −m | regression: U < −m | otherwise |
+| improvement | L > 0 | no improvement: U ≤ 0 | otherwise |
+
+A pass with U < 0 is worse, but within the margin, and says so. An interval that cannot be estimated is
+inconclusive. Source: non-inferiority testing, as in ICH E9 (1998), section 3.3.2.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.compare.comparison import Comparison, Difference, names_of
+from harness.compare.power import design, settle
+from harness.errors import ExitCode, HarnessError
+
+
+class Verdict(StrEnum):
+    """What the gate says; `none` where there was nothing to judge."""
+
+    PASS = "pass"  # noqa: S105  (a verdict)
+    REGRESSION = "regression"
+    NO_IMPROVEMENT = "no improvement"
+    INCONCLUSIVE = "inconclusive"
+    NONE = "none"
+
+    @property
+    def code(self) -> ExitCode:
+        """The exit code of a verdict."""
+        return {
+            Verdict.PASS: ExitCode.OK,
+            Verdict.REGRESSION: ExitCode.REGRESSION,
+            Verdict.NO_IMPROVEMENT: ExitCode.REGRESSION,
+            Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+        }[self]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is asked of the candidate."""
+
+    margin: float = 0.02
+    """How much worse is still let through, in the metric's own unit; no part of `improvement`."""
+    improvement: bool = False
+    alpha: float = 0.05
+    """One minus the level of the two-sided interval."""
+    metric: str | None = None
+    """A headline metric or a slice; None for the task's primary metric."""
+
+    @property
+    def threshold(self) -> float:
+        """The difference that the interval is held against."""
+        return 0.0 if self.improvement else -self.margin
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """One verdict, one exit code, and why."""
+
+    verdict: Verdict
+    code: ExitCode
+    lines: tuple[str, ...]
+    """The verdict with its figures, why by the rule, and what to do next; a single line where nothing was ruled."""
+    terms: Terms
+    comparison: Comparison | None = None
+    decisive: Difference | None = None
+    """The difference that decided."""
+
+
+def rule(low: float, high: float, terms: Terms) -> Verdict:
+    """Give the verdict on the interval [`low`, `high`] of a gain, where more is better; NaN is inconclusive."""
+    if low > terms.threshold:
+        return Verdict.PASS
+    if terms.improvement:
+        return Verdict.NO_IMPROVEMENT if high <= 0 else Verdict.INCONCLUSIVE
+    return Verdict.REGRESSION if high < terms.threshold else Verdict.INCONCLUSIVE
+
+
+def decide(comparison: Comparison, terms: Terms) -> Ruling:
+    """Rule on a comparison.
+
+    Raises:
+        HarnessError: if the metric is none of the comparison's, or the margin lets everything through.
+    """
+    decisive = comparison.find(terms.metric)
+    if decisive.metric.percent and terms.margin >= 1:
+        raise HarnessError(
+            f"--margin {terms.margin:g} lets everything through: {decisive.metric.name} is a share.",
+            "Write 0.02 for two points.",
+        )
+    _, low, high = decisive.gain
+    verdict = rule(low, high, terms)
+    words = _Words(comparison, decisive, verdict, terms)
+    return Ruling(verdict, verdict.code, (words.what(), words.why(), words.next()), terms, comparison, decisive)
+
+
+def no_ruling(error: HarnessError, terms: Terms) -> Ruling:
+    """Say why nothing was ruled, so that the report of an earlier ruling never stays in its place."""
+    return Ruling(Verdict.NONE, error.exit_code, (f"NO RULING: {error}",), terms)
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The three lines of a ruling."""
+
+    comparison: Comparison
+    decisive: Difference
+    verdict: Verdict
+    terms: Terms
+
+    def what(self) -> str:
+        """Say the verdict, the difference, its interval and what was asked."""
+        metric, got = self.decisive.metric, self.decisive.estimate
+        base, cand = self.comparison.baseline, self.comparison.candidate
+        names = " against ".join(names_of(cand.run, base.run))
+        interval = (
+            "interval not estimable"
+            if math.isnan(got.error)
+            else f"{100 * self.comparison.level:g} % interval [{self.figure(got.low)}, {self.figure(got.high)}]"
+        )
+        told = [
+            f"{names}, {metric.name} {self.figure(got.value)}{' points' if metric.percent else ''}",
+            interval,
+            "improvement required" if self.terms.improvement else f"margin {self.figure(self.terms.margin, '')}",
+            *(["lower is better"] if metric.lower_is_better else []),
+            f"paired over {self.comparison.items} {'synthetic ' if cand.task.synthetic else ''}items",
+        ]
+        inside = ", worse but within the margin" if self.verdict is Verdict.PASS and self.decisive.gain[2] < 0 else ""
+        return f"{self.verdict.upper()}{inside}: {', '.join(told)}."
+
+    def why(self) -> str:
+        """Say which end of the interval decided, by the rule."""
+        got, turned = self.decisive.estimate, self.decisive.metric.lower_is_better
+        if math.isnan(got.error):
+            return "Without an interval the rule cannot decide."
+        worst, best = [("lower", got.low), ("upper", got.high)][:: -1 if turned else 1]
+        above, below = ["above", "below"][:: -1 if turned else 1]
+        bar = self.terms.threshold * (-1 if turned else 1)
+        against = "zero" if self.terms.improvement else f"the margin, {self.figure(bar)}"
+        if self.verdict is Verdict.PASS:
+            worse = f"Worse: the {best[0]} end of the interval, {self.figure(best[1])}, is {below} zero. Let through: "
+            better = f", and {above} zero: better" if self.decisive.gain[1] > 0 and not self.terms.improvement else ""
+            end = f"the {worst[0]} end of the interval, {self.figure(worst[1])}, is {above} {against}{better}."
+            return worse + end if self.decisive.gain[2] < 0 else end.capitalize()
+        if self.verdict is Verdict.INCONCLUSIVE:
+            return f"The interval [{self.figure(got.low)}, {self.figure(got.high)}] holds {against}: it may be either."
+        side = f"not {above}" if self.terms.improvement else below
+        return f"The {best[0]} end of the interval, {self.figure(best[1])}, is {side} {against}."
+
+    def next(self) -> str:
+        """Say what to do, or what would settle it."""
+        if self.verdict is Verdict.INCONCLUSIVE:
+            return self.settle()
+        limits = "; with one seed this speaks of checkpoints, not of the recipe" if self.comparison.one_seed else ""
+        if self.verdict is Verdict.PASS:
+            return f"The candidate may take the baseline's place{limits}."
+        return f"harness compare, with the same two runs, shows where it was lost{limits}."
+
+    def settle(self) -> str:
+        """Say what would settle it: items where there are more than were asked, else seeds or repeats."""
+        base, cand = self.comparison.baseline, self.comparison.candidate
+        if base.unclustered or cand.unclustered:
+            return "To settle it: image ids for both runs; harness score takes them from --data FILE."
+        asked, there = self.comparison.items, cand.task.data_items
+        if math.isnan(self.decisive.estimate.error):
+            return f"To settle it: more than {asked} items; so few clusters, or all alike, leave no error to estimate."
+        gap = abs(self.decisive.gain[0] - self.terms.threshold)
+        if not gap or not self.decisive.estimate.error:
+            return "To settle it: no amount of data does while the difference lies where the line is drawn."
+        known = design(self.comparison, self.decisive)
+        if asked < there:
+            needed = asked * known.needed(gap, "items", self.decisive.level)
+            if needed < there:
+                limit = f"--limit {math.ceil(needed)} in place of {asked} of the {there} items"
+                return f"To settle it: {limit}, in 4 cases of 5 if the difference stays."
+            return f"To settle it: all {there} items in place of {asked}; if they are not enough, more seeds."
+        _, *others = settle(self.comparison, self.decisive, known, gap)
+        return f"To settle it, in 4 cases of 5 if the difference stays: {' '.join(others)}"
+
+    def figure(self, value: float, sign: str = "+") -> str:
+        """Write a difference, in points where the metric is a share, so finely that the rule can be seen."""
+        metric, got = self.decisive.metric, self.decisive.estimate
+        scale, digits = (100, 1) if metric.percent else (1, 3)
+        bars = (0.0, self.terms.threshold * (-1 if metric.lower_is_better else 1))
+        apart = [(scale * end, scale * bar) for end in (got.low, got.high) for bar in bars if end != bar]
+        while digits < 6 and any(round(end, digits) == round(bar, digits) for end, bar in apart):
+            digits += 1
+        return f"{scale * value + 0.0:{sign}.{digits}f}"

@@ -1,0 +1,1 @@
+"""Tables as data, and the six formats they are written in."""

@@ -1,0 +1,357 @@
+"""Six formats of a table: rich, md, latex, csv, json, html. Names and texts may be hostile; none does harm in any.
+
+JSON follows the schema `harness.table/1`, pure ASCII, every text as it was before any escaping:
+
+    {"schema": "harness.table/1",
+     "tables": [{"title": str,
+                 "columns": [{"heading": str, "kind": "text" | "count" | "share" | "number"}, ...],
+                 "groups": [[row, ...], ...],     a row is a list of cells, one to a column
+                 "notes": [str, ...]}, ...]}
+
+    cell: {"value": str | number | null,          unrounded; a share lies between 0 and 1; no figure is null
+           "shown": str,                          as people read it
+           "low": number, "high": number,         ends of the interval, only where there is one
+           "mark": "best" | "dim"}                only where there is one
+
+A later version only adds keys, or has another number. CSV has one header: `table` (the title), then every
+heading; a column with intervals is followed by its `low` and `high`; figures are unrounded, notes are left out.
+"""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.sheets.sheet import Cell, Column, Sheet
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SCHEMA = "harness.table/1"
+TEMPLATES = Path(__file__).parent / "templates"
+LATEX_WIDTH = 120
+"""Characters that a LaTeX table may be wide before its spare columns are left out."""
+LATEX_ROWS = 30
+"""Rows that a LaTeX table may have before it goes on in another: a float is never broken over pages."""
+
+
+def harmless(text: str) -> str:
+    """Write text on one line, with control, bidirectional and other unseen characters as visible escapes."""
+    return "".join(_visible(c) for c in " ".join(text.split()))
+
+
+def _visible(character: str) -> str:
+    """Spell out what has no picture: controls, formats, surrogates, line ends, private and unassigned ones."""
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        return character.encode("unicode_escape").decode()
+    return character
+
+
+def isolated(text: str, escape: Callable[[str], str] = str) -> str:
+    """Make text harmless for plain text; what runs right to left is kept from moving its neighbours."""
+    text = harmless(text)
+    runs_left = any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text)
+    return f"\N{FIRST STRONG ISOLATE}{escape(text)}\N{POP DIRECTIONAL ISOLATE}" if runs_left else escape(text)
+
+
+def fitting(sheet: Sheet, width: int) -> tuple[Sheet, list[str]]:
+    """Leave out spare columns until the table is at most `width` characters wide, as far as it has any.
+
+    Returns:
+        The narrower table and the headings that were left out.
+    """
+    widest = [max(len(shown) for shown in shown_in) for shown_in in _shown(sheet)]
+    # a text can be broken, down to some words a line
+    needed = [w if c.numeric else min(w, 16) for w, c in zip(widest, sheet.columns, strict=True)]
+    kept = list(range(len(sheet.columns)))
+    while sum(needed[i] + 3 for i in kept) + 1 > width:
+        first = max(kept, key=lambda i: (sheet.columns[i].spare, i))
+        if not sheet.columns[first].spare:
+            break
+        kept.remove(first)
+    left_out = [column.heading for i, column in enumerate(sheet.columns) if i not in kept]
+    groups = tuple(tuple(tuple(row[i] for i in kept) for row in group) for group in sheet.groups)
+    return Sheet(sheet.title, tuple(sheet.columns[i] for i in kept), groups, sheet.notes), left_out
+
+
+def _shown(sheet: Sheet) -> list[list[str]]:
+    """List what each column shows, its heading first."""
+    return [[column.heading, *(row[i].shown for row in sheet.rows)] for i, column in enumerate(sheet.columns)]
+
+
+def rich_table(sheet: Sheet, width: int = 120) -> "Table":
+    """Draw a table for a terminal; a narrow one gets fewer columns, and the caption says which are missing."""
+    from rich.table import Table
+    from rich.text import Text
+
+    sheet, left_out = fitting(sheet, width)
+    told = [*sheet.notes, *([f"No room here for: {', '.join(left_out)}."] if left_out else [])]
+    table = Table(
+        title=Text(isolated(sheet.title), style="italic"),
+        title_justify="left",
+        caption=Text("\n".join(isolated(note) for note in told), style="dim") if told else None,
+        caption_justify="left",
+    )
+    for column in sheet.columns:
+        heading = Text(isolated(column.heading))
+        if column.numeric:
+            table.add_column(heading, justify="right", no_wrap=True)
+        else:
+            table.add_column(heading, overflow="fold")
+    for group in sheet.groups:
+        for row in group:
+            table.add_row(*(Text(isolated(cell.shown), style=_STYLES[cell.mark]) for cell in row))
+        table.add_section()
+    return table
+
+
+_STYLES = {"best": "bold", "dim": "dim", "": ""}
+
+
+def to_md(sheets: Sequence[Sheet]) -> str:
+    """Write GitHub-flavoured Markdown."""
+    from tabulate import tabulate
+
+    parts = []
+    for sheet in sheets:
+        rows = [[_md_cell(cell) for cell in row] for row in sheet.rows]
+        table = tabulate(
+            rows,
+            headers=[_md(column.heading) for column in sheet.columns],
+            tablefmt="pipe",
+            colalign=["right" if column.numeric else "left" for column in sheet.columns] if rows else None,
+            disable_numparse=True,
+        )
+        parts.append("\n\n".join([f"### {_md(sheet.title)}", table, *(_md(note) for note in sheet.notes)]))
+    return "\n\n".join(parts) + "\n"
+
+
+_MD_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "\\": "&#92;"}
+# the second half: a web address in a text is no link
+_MD_SPECIAL = re.compile(r"[`*_\[\]~$#!]|^[-+=]|(?<=^\d)[.)]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+
+
+def _md(text: str) -> str:
+    return isolated(text, _md_escaped)
+
+
+def _md_cell(cell: Cell) -> str:
+    shown = _md(cell.shown)
+    return f"**{shown}**" if shown and cell.mark == "best" else shown
+
+
+def _md_escaped(text: str) -> str:
+    escaped = _MD_SPECIAL.sub(r"\\\g<0>", text.replace("\\", "\0"))
+    # parsers do not agree on "\|" behind a backslash; an entity is never a cell's end
+    return re.sub(r"[&<>|]|\0", lambda m: _MD_ENTITIES[m[0].replace("\0", "\\")], escaped)
+
+
+def to_latex(sheets: Sequence[Sheet]) -> str:
+    """Write LaTeX tables for the packages booktabs and graphicx, with fontenc's T1."""
+    head = "% \\usepackage{booktabs,graphicx} \\usepackage[T1]{fontenc}\n"
+    return head + "\n".join(_latex_table(page) for sheet in sheets for page in _pages(sheet))
+
+
+def _pages(sheet: Sheet) -> list[Sheet]:
+    """Cut a long table into several; the notes stand below the last."""
+    pages: list[list[list[tuple[Cell, ...]]]] = [[]]
+    for group in sheet.groups:
+        pages[-1].append([])
+        for row in group:
+            if sum(map(len, pages[-1])) == LATEX_ROWS:
+                pages.append([[]])
+            pages[-1][-1].append(row)
+    return [
+        Sheet(
+            f"{sheet.title} (continued)" if i else sheet.title,
+            sheet.columns,
+            tuple(tuple(group) for group in page),
+            sheet.notes if i == len(pages) - 1 else (),
+        )
+        for i, page in enumerate(pages)
+    ]
+
+
+def _latex_table(sheet: Sheet) -> str:
+    sheet, _ = fitting(sheet, LATEX_WIDTH)
+    long = [max(map(len, shown)) > 40 for shown in _shown(sheet)]
+    form = "".join(
+        "r" if c.numeric else "p{7cm}" if broken else "l" for c, broken in zip(sheet.columns, long, strict=True)
+    )
+    groups = ["".join(_latex_row(row) for row in group) for group in sheet.groups]
+    notes = "".join(f"\\par\\smallskip\n{{\\footnotesize {_latex(note)}\\par}}\n" for note in sheet.notes)
+    return (
+        f"\\begin{{table}}\n\\caption{{{_latex(sheet.title)}}}\n\\smallskip\n\\centering\n"
+        # as wide as the page at most
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n"
+        f"\\begin{{tabular}}{{{form}}}\n\\toprule\n"
+        f"{' & '.join(_latex(column.heading) for column in sheet.columns)} \\\\\n\\midrule\n"
+        f"{(chr(92) + 'midrule' + chr(10)).join(groups)}\\bottomrule\n\\end{{tabular}}}}\n{notes}\\end{{table}}\n"
+    )
+
+
+def _latex_row(row: Sequence[Cell]) -> str:
+    cells = (f"\\textbf{{{_latex(c.shown)}}}" if c.mark == "best" else _latex(c.shown) for c in row)
+    return f"{' & '.join(cells)} \\\\\n"
+
+
+_LATEX = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    # at the beginning of a row these two would be read as part of the line's end
+    "[": "{[}",
+    "*": "{*}",
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    "`": "\\textasciigrave{}",
+    '"': "\\textquotedbl{}",
+    "±": "$\\pm$",
+    "×": "$\\times$",
+    "−": "$-$",
+    "≥": "$\\geq$",
+    "≤": "$\\leq$",
+    "·": "$\\cdot$",
+    "–": "--",
+    "—": "---",
+    "…": "\\ldots{}",
+    "’": "\\textquoteright{}",
+    "‘": "\\textquoteleft{}",
+}
+
+
+def _latex(text: str) -> str:
+    return "".join(_latex_character(c) for c in harmless(text).replace("--", "-\0-")).replace("\0", "{}")
+
+
+def _latex_character(c: str) -> str:
+    if c in _LATEX:
+        return _LATEX[c]
+    # pdfLaTeX stops at a character that its fonts lack, so that those beyond Latin are named
+    latin = c.isalpha() and c < "\u0180" and unicodedata.normalize("NFD", c)[0] < "\x80"
+    return c if c < "\x80" or latin or c in "ßæøåÆØÅ" else f"{{[}}U+{ord(c):04X}]"
+
+
+def to_csv(sheets: Sequence[Sheet]) -> str:
+    """Write comma-separated values; no text is a formula in a spreadsheet (OWASP, CSV injection)."""
+    header: list[tuple[str, int]] = []
+    lines: list[dict[tuple[str, int], str | float | None]] = []
+    for sheet in sheets:
+        names = _csv_names(sheet)
+        header += [name for name in names if name not in header]
+        for row in sheet.rows:
+            values = [
+                part for cell, spread in zip(row, _spread(sheet), strict=True) for part in _csv_cell(cell, spread)
+            ]
+            lines.append(dict(zip(names, [_no_formula(sheet.title), *values], strict=True)))
+    file = io.StringIO()
+    # every text is quoted, so that a spreadsheet with another separator finds none of its cells within
+    writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writerow([_no_formula(heading) for heading, _ in header])
+    writer.writerows([line.get(name) for name in header] for line in lines)
+    return file.getvalue()
+
+
+def _csv_names(sheet: Sheet) -> list[tuple[str, int]]:
+    """Name the columns; a heading that comes twice in a table is two columns."""
+    headings = ["table"]
+    for column, spread in zip(sheet.columns, _spread(sheet), strict=True):
+        headings += [column.heading, *([f"{column.heading} low", f"{column.heading} high"] if spread else [])]
+    return [(heading, headings[:i].count(heading)) for i, heading in enumerate(headings)]
+
+
+def _spread(sheet: Sheet) -> list[bool]:
+    """Say of each column whether it has intervals."""
+    return [any(_figure(row[i].low) is not None for row in sheet.rows) for i in range(len(sheet.columns))]
+
+
+def _csv_cell(cell: Cell, spread: bool) -> list[str | float | None]:
+    value = _no_formula(cell.value) if isinstance(cell.value, str) else _figure(cell.value)
+    return [value, *([_figure(cell.low), _figure(cell.high)] if spread else [])]
+
+
+def _no_formula(text: str) -> str:
+    """Put an apostrophe before what a spreadsheet would compute, also behind another locale's separator."""
+    return re.sub(r"(^|[;,\"])(\s*)(?=[=+\-@＝＋－＠])", r"\1\2'", harmless(text))
+
+
+def _figure(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def to_json(sheets: Sequence[Sheet]) -> str:
+    """Write JSON by the schema above."""
+    tables = [
+        {
+            "title": sheet.title,
+            "columns": [{"heading": column.heading, "kind": column.kind} for column in sheet.columns],
+            "groups": [[[_json_cell(cell) for cell in row] for row in group] for group in sheet.groups],
+            "notes": list(sheet.notes),
+        }
+        for sheet in sheets
+    ]
+    return json.dumps({"schema": SCHEMA, "tables": tables}, indent=1, allow_nan=False) + "\n"
+
+
+def _json_cell(cell: Cell) -> dict[str, Any]:
+    value = cell.value if isinstance(cell.value, str) else _figure(cell.value)
+    ends = {"low": _figure(cell.low), "high": _figure(cell.high)}
+    return {
+        "value": value,
+        "shown": cell.shown,
+        **{name: end for name, end in ends.items() if end is not None},
+        **({"mark": cell.mark} if cell.mark else {}),
+    }
+
+
+def to_html(sheets: Sequence[Sheet]) -> str:
+    """Write one page that fetches nothing: tables to sort and search, light and dark, also on a phone."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"harmless": harmless, "sort_key": _sort_key}
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("sheet.css", "sheet.js"))
+    return environment.get_template("sheet.html").render(
+        sheets=sheets, style=style, script=script, policy=content_policy(style, script)
+    )
+
+
+def content_policy(style: str, script: str) -> str:
+    """Allow this style and this script, by their hashes, and nothing else; nothing is fetched."""
+
+    def source(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    return (
+        f"default-src 'none'; style-src {source(style)}; script-src {source(script)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _sort_key(cell: Cell, column: Column) -> str:
+    """Write what a column is sorted by; nothing where there is nothing."""
+    if column.numeric:
+        figure = None if isinstance(cell.value, str) else _figure(cell.value)
+        return "" if figure is None else repr(figure)
+    return harmless(cell.shown)
+
+
+TEXTS: dict[str, Callable[[Sequence[Sheet]], str]] = {
+    "md": to_md,
+    "latex": to_latex,
+    "csv": to_csv,
+    "json": to_json,
+    "html": to_html,
+}
+"""The formats that are files; `rich` is drawn on a console."""

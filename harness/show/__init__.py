@@ -1,0 +1,1 @@
+"""What a person looks at: tables of runs, the leaderboard, the report, the terminal."""

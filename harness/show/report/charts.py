@@ -1,0 +1,238 @@
+"""The drawings of a report: SVG that needs no style of its own, with a title and a description each.
+
+All are drawn 400 wide and scale with the page; the text in them stays readable on a phone.
+Candidate and baseline differ in shape and dash, not in colour alone.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+
+from harness.sheets.formats import harmless
+from harness.show.report.model import Curves, Intervals, Reliability, Scored
+
+Element = ElementTree.Element
+Scale = Callable[[float], float]
+
+WIDTH = 400
+LEFT, RIGHT = 8, 392
+
+
+def _tag(name: str, parent: Element | None = None, text: str | None = None, **attributes: float | str) -> Element:
+    """Make an element; `class_` and `text_anchor` lose their underscores."""
+    given = {
+        key.rstrip("_").replace("_", "-"): f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+        for key, value in attributes.items()
+    }
+    element = Element(name, {key: harmless(str(value)) for key, value in given.items()})
+    element.text = None if text is None else harmless(text)
+    if parent is not None:
+        parent.append(element)
+    return element
+
+
+def _drawing(name: str, title: str, about: str, height: float) -> Element:
+    """Begin a drawing; `name` is its own on the page."""
+    svg = _tag(
+        "svg",
+        viewBox=f"0 0 {WIDTH} {height:.0f}",
+        role="img",
+        aria_labelledby=f"{name}-title",
+        aria_describedby=f"{name}-desc",
+    )
+    _tag("title", svg, title, id=f"{name}-title")
+    _tag("desc", svg, about, id=f"{name}-desc")
+    return svg
+
+
+def _markup(svg: Element) -> Markup:
+    # the serialiser escapes every text and attribute
+    return Markup(ElementTree.tostring(svg, encoding="unicode"))  # noqa: S704
+
+
+def _linear(low: float, high: float, start: float, end: float) -> Scale:
+    return lambda value: start + (value - low) / ((high - low) or 1) * (end - start)
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Return round numbers within [low, high], about so many."""
+    span = high - low
+    if not math.isfinite(span) or span <= 0:
+        return [low]
+    power = 10 ** math.floor(math.log10(span / about))
+    step = next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= about)
+    return [k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}".replace("-", "−")
+
+
+def intervals(name: str, drawn: Intervals) -> Markup:
+    """Draw a line a metric or slice: its name, its figures, and each side's interval."""
+    two = any(len(line.marks) > 1 for line in drawn.lines)
+    step = 44 if two else 36
+    breaks = sum(a.headline and not b.headline for a, b in zip(drawn.lines, drawn.lines[1:], strict=False))
+    height = 14 + step * len(drawn.lines) + 14 * breaks + 34
+    about = "; ".join(
+        f"{line.name}: {', '.join(f'{mark.role} {mark.shown}' if two else mark.shown for mark in line.marks)}"
+        for line in drawn.lines
+    )
+    svg = _drawing(name, drawn.title, f"{drawn.about} {about}", height)
+    ends = [x for line in drawn.lines for mark in line.marks for x in mark[1:4]]
+    ends = [x for x in (*ends, *([] if drawn.reference is None else [drawn.reference])) if math.isfinite(x)] or [0, 1]
+    margin = 0.06 * (max(ends) - min(ends)) or 1
+    low, high = min(ends) - margin, max(ends) + margin
+    x = _linear(low, high, LEFT, RIGHT)
+    bottom = height - 30
+    for tick in ticks(low, high):
+        _tag("text", svg, _number(tick), x=x(tick), y=bottom + 15, text_anchor="middle", class_="tick")
+    _tag("text", svg, drawn.unit, x=RIGHT, y=bottom + 28, text_anchor="end", class_="tick")
+    if drawn.reference is not None:
+        at = x(drawn.reference)
+        anchor = "start" if at < WIDTH / 4 else "end" if at > WIDTH * 3 / 4 else "middle"
+        _tag("text", svg, drawn.reference_name, x=at, y=bottom + 28, text_anchor=anchor, class_="tick strong")
+    top, was_headline = 14.0, True
+    for line in drawn.lines:
+        if was_headline and not line.headline:
+            top += 14
+        was_headline = line.headline
+        # only beside the intervals, so that no line crosses a name
+        for tick in ticks(low, high):
+            _tag("line", svg, x1=x(tick), x2=x(tick), y1=top + 16, y2=top + step - 2, class_="grid")
+        if drawn.reference is not None:
+            at = x(drawn.reference)
+            _tag("line", svg, x1=at, x2=at, y1=top + 16, y2=top + step - 2, class_="reference")
+        shown_name = line.name if len(line.name) <= 30 else f"{line.name[:29]}…"
+        _tag("text", svg, shown_name, x=LEFT, y=top + 12, class_="name strong" if line.headline else "name")
+        shown = _tag("text", svg, x=RIGHT, y=top + 12, text_anchor="end", class_="figure")
+        for place, mark in enumerate(line.marks):
+            if place:
+                # the last piece has no room of its own
+                _tag("tspan", shown, "\N{MIDDLE DOT}", dx=5, class_="quiet")
+            _tag("tspan", shown, mark.shown, dx=5 if place else 0, class_=mark.role)
+            _interval(svg, x, mark.value, mark.low, mark.high, top + 22 + 9 * place, mark.role)
+        top += step
+    return _markup(svg)
+
+
+def _interval(svg: Element, x: Scale, value: float, low: float, high: float, y: float, role: str) -> None:
+    if math.isfinite(low) and math.isfinite(high):
+        _tag("line", svg, x1=x(low), x2=x(high), y1=y, y2=y, class_=f"interval {role}")
+        for end in (low, high):
+            _tag("line", svg, x1=x(end), x2=x(end), y1=y - 3, y2=y + 3, class_=f"interval {role}")
+    if math.isfinite(value):
+        _point(svg, x(value), y, role)
+
+
+def _point(svg: Element, x: float, y: float, role: str) -> None:
+    if role == "candidate":
+        _tag("circle", svg, cx=x, cy=y, r=4, class_="point candidate")
+    else:
+        _tag("rect", svg, x=x - 3.5, y=y - 3.5, width=7, height=7, class_="point baseline")
+
+
+def reliability(name: str, found: Sequence[Reliability]) -> Markup:
+    """Draw how often verdicts of about the same P are right, over the diagonal on which they ought to lie."""
+    told = "; ".join(f"{r.name}: expected calibration error {100 * r.error:.1f} points" for r in found)
+    svg = _drawing(name, "Share of right verdicts by P(verdict)", told, 390)
+    x, y = _linear(0, 1, 40, RIGHT - 4), _linear(0, 1, 290, 12)
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        _tag("line", svg, x1=x(0), x2=x(1), y1=y(tick), y2=y(tick), class_="grid")
+        _tag("line", svg, x1=x(tick), x2=x(tick), y1=y(0), y2=y(1), class_="grid")
+        _tag("text", svg, f"{100 * tick:.0f} %", x=x(0) - 5, y=y(tick) + 4, text_anchor="end", class_="tick")
+        _tag("text", svg, _number(tick), x=x(tick), y=306, text_anchor="middle", class_="tick")
+    _tag("line", svg, x1=x(0), x2=x(1), y1=y(0), y2=y(1), class_="reference")
+    _tag("text", svg, "right", x=x(0) + 4, y=22, class_="tick")
+    _tag("text", svg, "P(verdict)", x=x(1), y=322, text_anchor="end", class_="tick")
+    most = max(b.judgments for r in found for b in r.bins)
+    width = (x(1) - x(0)) / 20 / len(found)
+    for place, one in enumerate(found):
+        shift = (place - (len(found) - 1) / 2) * 5
+        for b in one.bins:
+            at = x(b.stated) + shift
+            if math.isfinite(b.low):
+                _tag("line", svg, x1=at, x2=at, y1=y(b.low), y2=y(b.high), class_=f"interval {one.role}")
+            _point(svg, at, y(b.right), one.role)
+            left = x(min(int(b.stated * 20), 19) / 20) + place * width
+            tall = max(1.0, 48 * b.judgments / most)
+            _tag("rect", svg, x=left, y=380 - tall, width=width - 1, height=tall, class_=f"bar {one.role}")
+    _tag("line", svg, x1=x(0), x2=x(1), y1=380, y2=380, class_="axis")
+    _tag("text", svg, f"judgments (highest: {most:,})", x=x(0) + 4, y=338, class_="tick")
+    return _markup(svg)
+
+
+def curves(name: str, found: Curves) -> Markup:
+    """Draw a figure over the updates of each training; on a logarithmic scale where it spans decades."""
+    values = [v for curve in found.curves for v in curve.values if math.isfinite(v)]
+    logarithmic = min(values) > 0 and max(values) / min(values) > 30
+    scaled = math.log10 if logarithmic else float
+    said = f"{len(found.curves)} trainings, over {max(curve.steps[-1] for curve in found.curves):.0f} updates"
+    svg = _drawing(name, found.title, f"{said}{', logarithmic' if logarithmic else ''}.", 230)
+    low, high = scaled(min(values)), scaled(max(values))
+    low, high = (low - 0.5, high + 0.5) if low == high else (low, high)
+    steps = max(max(curve.steps) for curve in found.curves)
+    x, y = _linear(0, steps, 46, RIGHT - 4), _linear(low, high, 190, 10)
+    marks = [10.0**p for p in range(math.ceil(low), math.floor(high) + 1)] if logarithmic else ticks(low, high)
+    for tick in marks:
+        _tag("line", svg, x1=x(0), x2=x(steps), y1=y(scaled(tick)), y2=y(scaled(tick)), class_="grid")
+        _tag("text", svg, _number(tick), x=x(0) - 5, y=y(scaled(tick)) + 4, text_anchor="end", class_="tick")
+    for tick in ticks(0, steps):
+        _tag("text", svg, _number(tick), x=x(tick), y=206, text_anchor="middle", class_="tick")
+    _tag("text", svg, "updates", x=x(steps), y=222, text_anchor="end", class_="tick")
+
+    def line(steps: Sequence[float], values: Sequence[float], kind: str) -> None:
+        places = [(step, v) for step, v in zip(steps, values, strict=True) if math.isfinite(v)]
+        if len(places) == 1:
+            _tag("circle", svg, cx=x(places[0][0]), cy=y(scaled(places[0][1])), r=2.5, class_=f"dot {kind}")
+        _tag("polyline", svg, points=" ".join(f"{x(s):.1f},{y(scaled(v)):.1f}" for s, v in places), class_=kind)
+
+    for role in ("baseline", "candidate"):
+        seeds = [curve for curve in found.curves if curve.role == role]
+        for curve in seeds:
+            line(curve.steps, curve.values, f"curve {role}")
+        if seeds:
+            # trainings of one recipe may differ by an update or two; their mean ends with the shortest
+            shared = min((curve.steps for curve in seeds), key=len)
+            line(
+                shared,
+                [sum(column) / len(seeds) for column in zip(*(c.values for c in seeds), strict=False)],
+                f"curve mean {role}",
+            )
+    return _markup(svg)
+
+
+def histogram(name: str, found: Scored) -> Markup:
+    """Draw how the scores of sampled judgments spread, stacked by what their verdict is for."""
+    bins = max(map(len, found.counts.values()))
+    columns = [[counts[i] for counts in found.counts.values()] for i in range(bins)]
+    most = max(1, *(sum(column) for column in columns))
+    told = "; ".join(f"{verdict}: {sum(counts):,}" for verdict, counts in found.counts.items())
+    svg = _drawing(name, f"Scores of {found.judgments:,} sampled judgments", told, 210)
+    x, y = _linear(0, 1, 46, RIGHT - 4), _linear(0, most, 172, 10)
+    for tick in ticks(0, most, 4):
+        _tag("line", svg, x1=x(0), x2=x(1), y1=y(tick), y2=y(tick), class_="grid")
+        _tag("text", svg, f"{tick:,.0f}", x=x(0) - 5, y=y(tick) + 4, text_anchor="end", class_="tick")
+    for i, column in enumerate(columns):
+        base = 0.0
+        for part, number in enumerate(column):
+            if number:
+                top, end = y(base + number), y(base)
+                _tag(
+                    "rect", svg, x=x(i / bins) + 0.5, y=top, width=x(1 / bins) - x(0) - 1, height=end - top,
+                    class_=f"part{part}",
+                )  # fmt: skip
+            base += number
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        _tag("text", svg, _number(tick), x=x(tick), y=188, text_anchor="middle", class_="tick")
+    _tag("text", svg, "score", x=x(1), y=204, text_anchor="end", class_="tick")
+    return _markup(svg)
+
+
+def bar(share: float) -> Markup:
+    """Draw a share of the widest as a bar in a table."""
+    svg = _tag("svg", viewBox="0 0 100 8", class_="inline", aria_hidden="true", preserveAspectRatio="none")
+    _tag("rect", svg, x=0, y=0, width=max(0.5, 100 * share), height=8, class_="bar candidate")
+    return _markup(svg)

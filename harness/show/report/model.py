@@ -1,0 +1,265 @@
+"""What a page says, as plain data: the types that are gathered, drawn and shown."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, Field
+
+from harness.counting.results import TaskResult
+from harness.records import Judgment
+from harness.sheets.sheet import Sheet
+
+PAIRWISE = ("pair", "pair-ties")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the runs on the page."""
+
+    role: str
+    """`candidate` or `baseline`; a run alone is the candidate."""
+    name: str
+    result: TaskResult
+    judgments: list[Judgment]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of its judges."""
+        return list(self.result.tallies)
+
+
+class Mark(NamedTuple):
+    """One figure with its interval, in the units of its drawing; NaN where it is not estimable."""
+
+    role: str
+    value: float
+    low: float
+    high: float
+    shown: str
+
+
+class Line(NamedTuple):
+    """One line of a drawing of intervals: a metric or a slice, with a mark for each side."""
+
+    name: str
+    headline: bool
+    marks: list[Mark]
+
+
+class Intervals(NamedTuple):
+    """A drawing of intervals along one axis."""
+
+    title: str
+    about: str
+    lines: list[Line]
+    reference: float | None
+    reference_name: str
+    unit: str
+
+
+class Bin(NamedTuple):
+    """Judgments of about the same P(verdict), and the share of them that is right."""
+
+    judgments: int
+    stated: float
+    """Mean P(verdict)."""
+    right: float
+    low: float
+    high: float
+
+
+class Reliability(NamedTuple):
+    """How far P(verdict) can be believed."""
+
+    role: str
+    name: str
+    bins: list[Bin]
+    error: float
+    """Expected calibration error: the bins' mean distance of `stated` and `right`, weighted by count."""
+    brier: float
+    """Mean square of P(verdict) minus whether it is right."""
+
+
+class Curve(NamedTuple):
+    """One training's figure over its updates."""
+
+    role: str
+    seed: int | None
+    steps: list[float]
+    values: list[float]
+
+
+class Curves(NamedTuple):
+    """One figure of all trainings."""
+
+    title: str
+    curves: list[Curve]
+
+
+class SliceInfo(BaseModel):
+    """What the split says of one slice."""
+
+    pairs: int
+    kept: float
+    agreement: list[float]
+
+
+class SplitInfo(BaseModel):
+    """What `split-by-confidence` records."""
+
+    kept: int
+    share: float
+    agreement: dict[str, float] = {}
+    by_slice: dict[str, SliceInfo] = {}
+    disagreement_correlation: dict[str, float | None] = {}
+
+    def correlation(self, one: int, other: int) -> float | None:
+        """Return how the errors of two experts go together."""
+        return 1.0 if one == other else self.disagreement_correlation.get(f"{min(one, other)}-{max(one, other)}")
+
+
+class CurveInfo(BaseModel):
+    """What a training records of its course."""
+
+    step: list[float]
+    loss: list[float]
+    margins: list[float] = Field([], alias="rewards/margins")
+    accuracies: list[float] = Field([], alias="rewards/accuracies")
+
+
+class TrainingInfo(BaseModel):
+    """What `sft` and `dpo` record."""
+
+    rows: int = 0
+    updates: int = 0
+    loss: float | None = None
+    curve: CurveInfo | None = None
+
+
+class ScoredInfo(BaseModel):
+    """What `score-judgments` records."""
+
+    judgments: int
+    mean: dict[str, float] = {}
+    scores: dict[str, list[int]] = {}
+
+
+class Split(NamedTuple):
+    """The confidence split of a run's recipe."""
+
+    role: str
+    name: str
+    rule: str
+    experts: list[str]
+    info: SplitInfo
+
+
+class Scored(NamedTuple):
+    """The scores of a run's sampled judgments, over its seeds."""
+
+    role: str
+    name: str
+    judgments: int
+    counts: dict[str, list[int]]
+    """Per verdict, the judgments in equal bins of [0, 1]; empty where the run did not record them."""
+    means: dict[str, float]
+
+
+class Cost(NamedTuple):
+    """What one stage cost."""
+
+    stage: str
+    times: int
+    cached: int
+    seconds: float
+    peak_mb: float
+
+
+class Costs(NamedTuple):
+    """What a run's stages cost, in the order they ran."""
+
+    role: str
+    name: str
+    stages: list[Cost]
+
+
+class Answer(NamedTuple):
+    """One judgment in the table of items."""
+
+    seed: int
+    order: str
+    """The responses shown, as letters in the file's order."""
+    repeat: int
+    said: str
+    """What was read: a letter, `tie`, a grade, an order, or `unparsed`."""
+    right: bool | None
+    """None where nothing was read, or where an answer is not right or wrong."""
+    p_first: float | None
+    text: int
+    """Place in `texts`, or -1 where the text was left out."""
+
+
+class Row(NamedTuple):
+    """One item in the table of items."""
+
+    source: str
+    slice: int
+    question: int
+    responses: list[int]
+    label: str
+    image: int
+    """Place in `images`, or -1."""
+    gain: float | None
+    """Candidate's figure minus baseline's, positive where the candidate's is better; None if there is none."""
+    figures: list[float | None]
+    answers: list[list[Answer]]
+
+
+class Items(NamedTuple):
+    """The table of items: texts and images are kept once and named by their place."""
+
+    kind: str
+    sides: list[dict[str, Any]]
+    slices: list[str]
+    texts: list[str]
+    images: list[str]
+    no_image: str
+    """Why an item may have no image."""
+    left_out: str
+    """What was left out to keep the page usable; empty where nothing was."""
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything that a report says."""
+
+    title: str
+    verdict: str
+    synthetic: str
+    facts: dict[str, str]
+    notes: list[str]
+    """What there is to know about the data and the answers."""
+    compared: bool
+    intervals: Intervals
+    table: Sheet
+    """The differences, or a run's own figures."""
+    seeds: Sheet | None
+    remarks: list[str]
+    """What the comparison rests on, and what it does not speak of."""
+    configs: list[tuple[str, str, str]]
+    """Settings that differ: key, baseline's, candidate's."""
+    sides: list[tuple[str, str]]
+    """Role and name of each run."""
+    position: Intervals | None
+    position_rows: list[tuple[str, bool, list[list[str]]]]
+    """Name, whether it is all items, and per side: share shown first, consistency, coverage."""
+    reliability: list[Reliability]
+    splits: list[Split]
+    sft: Curves
+    dpo: list[Curves]
+    not_recorded: list[str]
+    scored: list[Scored]
+    costs: list[Costs]
+    records: list[tuple[str, dict[str, str]]]
+    items: Items

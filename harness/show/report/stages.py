@@ -1,0 +1,107 @@
+"""What a run's stages recorded: the confidence split, training curves, scores of sampled judgments, and costs."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import DataError
+from harness.records.run import StageRecord
+from harness.show.report.model import Cost, Curve, Curves, Scored, ScoredInfo, Side, Split, SplitInfo, TrainingInfo
+
+Info = TypeVar("Info", bound=BaseModel)
+
+
+def _infos(side: Side, name: str, kind: type[Info]) -> list[tuple[StageRecord, Info]]:
+    """Read what the stages called `name` recorded.
+
+    Raises:
+        DataError: naming run, stage, field and value.
+    """
+    found = []
+    for stage in side.result.run.stages:
+        if stage.stage == name:
+            try:
+                found.append((stage, kind.model_validate(stage.info)))
+            except ValidationError as error:
+                first = error.errors()[0]
+                field = ".".join(map(str, first["loc"]))
+                raise DataError(
+                    f"run {side.result.run.name}, stage {name!r}, field {field!r}: {first['msg']} "
+                    f"(got {str(first['input'])[:60]!r}).",
+                    "The record was edited, or another stage has this name.",
+                ) from None
+    return found
+
+
+def splits_of(side: Side) -> list[Split]:
+    """Read the confidence splits of a run's recipe."""
+    config = side.result.run.config
+    experts = [str(name) for name in (config.get("experts") or {}).get("models", [])]
+    rule = str((config.get("confidence") or {}).get("rule", ""))
+    return [
+        Split(side.role, side.name, rule, experts or list(info.agreement), info)
+        for _, info in _infos(side, "split-by-confidence", SplitInfo)
+    ]
+
+
+def trainings(sides: Sequence[Side]) -> tuple[Curves, list[Curves], list[str]]:
+    """Collect the curves of supervised and of preference training, and say which are not recorded."""
+    sft, missing = list[Curve](), []
+    dpo: dict[str, list[Curve]] = {"loss": [], "margins": [], "accuracies": []}
+    for side in sides:
+        for stage in ("sft", "dpo"):
+            trainings = _infos(side, stage, TrainingInfo)
+            for record, info in trainings:
+                if info.curve is None:
+                    continue
+                if stage == "sft":
+                    sft.append(Curve(side.role, record.seed, info.curve.step, info.curve.loss))
+                else:
+                    for name, curves in dpo.items():
+                        curves.append(Curve(side.role, record.seed, info.curve.step, getattr(info.curve, name)))
+            unknown = [info for _, info in trainings if info.curve is None]
+            if unknown:
+                ends = ", ".join(f"{info.loss:.4g}" for info in unknown if info.loss is not None)
+                last = f"; last losses {ends}" if ends else ""
+                missing.append(f"{side.name}: the course of {stage.upper()} is not recorded by this run{last}.")
+    titles = {"loss": "DPO: loss", "margins": "DPO: reward margin", "accuracies": "DPO: reward accuracy"}
+    drawn = [Curves(titles[name], curves) for name, curves in dpo.items() if any(curve.values for curve in curves)]
+    return Curves("SFT: loss", sft), drawn, missing
+
+
+def scores_of(side: Side) -> Scored | None:
+    """Add up the scores of a run's sampled judgments over its seeds; None where none were sampled."""
+    infos = [info for _, info in _infos(side, "score-judgments", ScoredInfo)]
+    if not infos:
+        return None
+    judgments = sum(info.judgments for info in infos)
+    counts = {
+        name: [
+            sum(column) for column in zip(*(info.scores[name] for info in infos if name in info.scores), strict=True)
+        ]
+        for name in dict.fromkeys(name for info in infos for name in info.scores)
+    }
+    means = {
+        name: sum(info.judgments * info.mean.get(name, 0) for info in infos) / max(1, judgments)
+        for name in dict.fromkeys(name for info in infos for name in info.mean)
+    }
+    return Scored(side.role, side.name, judgments, counts, means)
+
+
+def costs_of(stages: Sequence[StageRecord]) -> list[Cost]:
+    """Add up what each stage cost, in the order they ran."""
+    grouped: dict[str, list[StageRecord]] = defaultdict(list)
+    for stage in stages:
+        grouped[stage.stage].append(stage)
+    return [
+        Cost(
+            name,
+            len(group),
+            sum(stage.cached for stage in group),
+            sum(stage.seconds for stage in group),
+            max(stage.peak_mb for stage in group),
+        )
+        for name, group in grouped.items()
+    ]

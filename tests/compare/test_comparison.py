@@ -1,0 +1,293 @@
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.compare.comparison import compare, compare_many
+from harness.compare.findings import remarks
+from harness.counting.results import load_result
+from harness.errors import HarnessError, RunIncompleteError
+from harness.records import Item, Judgment, Run, RunFolder
+from harness.records.run import TaskRecord
+from harness.stats.multiplicity import CORRECTIONS
+from tests.toys import make_items, make_judgments
+
+
+def write(folder: Path, items: list[Item], judgments: list[Judgment], status: str = "complete", **task) -> RunFolder:
+    run = RunFolder(folder)
+    record = TaskRecord(
+        task="toy",
+        protocol="both-orders",
+        protocol_version=1,
+        data="toy",
+        data_fingerprint="f",
+        data_items=len(items),
+        items=len(items),
+        data_slices={},
+        slices=sorted({item.slice for item in items}),
+        kind="pair",
+        reader="strict",
+        synthetic=True,
+    )
+    run.write_run(
+        Run(
+            name=folder.name,
+            status=status,
+            checkpoints={str(seed): "toy" for seed in {j.seed for j in judgments}},
+            config={"recipe": folder.name, "seeds": [0], "sft": {}},
+            packages={},
+            revision=None,
+            hardware={},
+            started="now",
+            tasks=[record.model_copy(update=task)],
+        )
+    )
+    run.write_items("toy", items)
+    run.write_presentations("toy", {j.presentation for j in judgments})
+    run.append_judgments("toy", judgments)
+    return run
+
+
+@pytest.fixture
+def pair(tmp_path: Path):
+    items = make_items(300)
+    base = write(tmp_path / "base", items, make_judgments(items, 0.6, draw=1))
+    cand = write(tmp_path / "cand", items, make_judgments(items, 0.8, draw=2))
+    return load_result(base), load_result(cand)
+
+
+def test_swapping_the_sides_negates_the_difference(pair) -> None:
+    forth, back = compare(*pair), compare(*pair[::-1])
+    for one, other in zip(forth.headline + forth.slices, back.headline + back.slices, strict=True):
+        assert one.estimate.value == pytest.approx(-other.estimate.value)
+        assert one.estimate.p == pytest.approx(other.estimate.p)
+        assert one.estimate.low == pytest.approx(-other.estimate.high)
+
+
+def test_a_clear_gain_is_called_better_and_a_run_against_itself_nothing(pair) -> None:
+    assert "better" in compare(*pair).sentence()
+    same = compare(pair[0], pair[0])
+    assert same.headline[0].estimate.p == 1
+    assert same.headline[0].estimate.value == 0
+    assert "no difference shown" in same.sentence()
+
+
+def test_pairing_narrows_the_interval_of_alike_judges(tmp_path: Path) -> None:
+    items = make_items(300)
+    base = make_judgments(items, 0.6, draw=1)
+    flipped = [
+        j.model_copy(update={"reading": "second" if j.reading == "first" else "first"}) if k < 12 else j
+        for k, j in enumerate(base)
+    ]
+    one = load_result(write(tmp_path / "one", items, base))
+    other = load_result(write(tmp_path / "other", items, flipped))
+    paired = compare(one, other).headline[0].estimate.error
+    from harness.counting.metrics import METRICS
+
+    apart = (
+        one.estimate(METRICS["pair"]["accuracy"]).error ** 2 + other.estimate(METRICS["pair"]["accuracy"]).error ** 2
+    ) ** 0.5
+    assert paired < apart / 2
+
+
+def test_seeds_are_crossed_with_items(tmp_path: Path) -> None:
+    items = make_items(200)
+    seeds = [j for s in range(3) for j in make_judgments(items, 0.7, seed=s, draw=3)]
+    base = load_result(write(tmp_path / "base", items, make_judgments(items, 0.6, draw=1)))
+    cand = load_result(write(tmp_path / "cand", items, seeds))
+    base.run.config.pop("sft")
+    got = compare(base, cand)
+    assert not got.one_seed
+    assert got.headline[0].estimate.df < 199
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"), [("data_fingerprint", "g", "data"), ("protocol", "official", "protocol")]
+)
+def test_unlike_runs_are_refused_by_the_first_difference(tmp_path: Path, field: str, value: str, says: str) -> None:
+    items = make_items(10)
+    one = load_result(write(tmp_path / "one", items, make_judgments(items, 0.6)))
+    other = load_result(write(tmp_path / "other", items, make_judgments(items, 0.6), **{field: value}))
+    with pytest.raises(HarnessError, match=f"differ in {says}"):
+        compare(one, other)
+
+
+def test_an_unfinished_run_is_not_compared(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", make_items(4), [], status="unfinished")
+    with pytest.raises(RunIncompleteError, match="--resume"):
+        load_result(run)
+
+
+def test_a_failed_answer_is_never_counted(tmp_path: Path) -> None:
+    items = make_items(10)
+    answered = make_judgments(items, 0.6)
+    failed = answered[0].model_copy(update={"reading": "error", "error": "500 ill"})
+    run = write(tmp_path / "run", items, [failed, *answered[1:]])
+    with pytest.raises(RunIncompleteError, match="0 of 20 judgments are missing, 1 failed, 0 doubled"):
+        load_result(run)
+    run.append_judgments("toy", answered[:1])
+    assert load_result(run).tallies[0]["score"].size == 10
+    run.append_judgments("toy", [failed])
+    with pytest.raises(RunIncompleteError, match="1 failed, 1 doubled"):
+        load_result(run)
+
+
+def test_a_run_that_lost_or_doubled_judgments_is_not_counted(tmp_path: Path) -> None:
+    items = make_items(10)
+    run = write(tmp_path / "run", items, make_judgments(items, 0.6))
+    path = run.judgments_path("toy")
+    whole = path.read_text()
+    path.write_text("".join(whole.splitlines(keepends=True)[:-3]))
+    with pytest.raises(RunIncompleteError, match="3 of 20 judgments are missing"):
+        load_result(run)
+    path.write_text(whole + whole.splitlines(keepends=True)[0])
+    with pytest.raises(RunIncompleteError, match="0 failed, 1 doubled"):
+        load_result(run)
+
+
+def test_one_seed_of_a_trained_side_is_said_and_none_of_untrained_ones(pair) -> None:
+    assert compare(*pair).one_seed
+    for result in pair:
+        result.run.config.pop("sft")
+    assert not compare(*pair).one_seed
+
+
+def test_two_clusters_alike_are_no_certainty(tmp_path: Path) -> None:
+    items = make_items(4)
+    one = load_result(write(tmp_path / "one", items, make_judgments(items, 0.0)))
+    other = load_result(write(tmp_path / "other", items, make_judgments(items, 1.0)))
+    assert "not estimable" in compare(one, other).sentence()
+
+
+def test_runs_without_a_common_item_are_refused(tmp_path: Path) -> None:
+    items = make_items(20)
+    one = load_result(write(tmp_path / "one", items[:10], make_judgments(items[:10], 0.6)))
+    other = load_result(write(tmp_path / "other", items[10:], make_judgments(items[10:], 0.6)))
+    with pytest.raises(HarnessError, match="no item in common"):
+        compare(one, other)
+
+
+def test_swapping_base_and_candidate_negates_every_figure_of_a_correlation_too(tmp_path: Path) -> None:
+    one, other = (write_grades(tmp_path / name, draw) for name, draw in (("one", 1), ("other", 2)))
+    forth, back = compare(one, other), compare(other, one)
+    for first, second in zip(forth.headline + forth.slices, back.headline + back.slices, strict=True):
+        assert first.estimate.value == pytest.approx(-second.estimate.value)
+        assert first.estimate.low == pytest.approx(-second.estimate.high)
+        assert first.estimate.p == pytest.approx(second.estimate.p)
+    assert forth.mcnemar is None
+    assert forth.bounds is None
+    assert compare(one, one).headline[0].estimate.p == 1
+
+
+def write_grades(folder: Path, draw: int):
+    chance = random.Random(draw)
+    items = [item.model_copy(update={"responses": ("a",), "label": 1 + i % 5}) for i, item in enumerate(make_items(90))]
+    given = [min(5, max(1, item.label + chance.choice((-1, 0, 1)))) for item in items]
+    judgments = [
+        Judgment(item_id=item.item_id, seed=0, order=(0,), text="", reading=grade)
+        for item, grade in zip(items, given, strict=True)
+    ]
+    return load_result(write(folder, items, judgments, kind="score", protocol="published:1"))
+
+
+def test_rows_in_another_order_change_nothing(pair, tmp_path: Path) -> None:
+    items = make_items(300)
+    answers = make_judgments(items, 0.8, draw=2)
+    random.Random(0).shuffle(items)
+    random.Random(1).shuffle(answers)
+    mixed = load_result(write(tmp_path / "mixed", items, answers))
+    for one, other in zip(compare(*pair).headline, compare(pair[0], mixed).headline, strict=True):
+        assert one.estimate == other.estimate
+
+
+def test_every_item_and_answer_is_accounted_for(tmp_path: Path) -> None:
+    items = make_items(40)
+    base = load_result(write(tmp_path / "base", items[:30], make_judgments(items[:30], 0.6)))
+    answers = make_judgments(items[10:], 0.6)
+    silent = [j.model_copy(update={"reading": "unparsed"}) if k % 4 == 0 else j for k, j in enumerate(answers)]
+    cand = load_result(write(tmp_path / "cand", items[10:], silent))
+    got = compare(base, cand)
+    assert (got.ledger.shared, got.ledger.baseline_only, got.ledger.candidate_only) == (20, 10, 10)
+    assert got.ledger.candidate_unparsed == pytest.approx(0.25)
+    assert got.bounds is not None
+    low, high = got.bounds
+    assert high - low == pytest.approx(0.25)
+    assert low <= got.headline[0].estimate.value <= high
+
+
+def test_runs_over_unlike_numbers_of_seeds_vary_each_for_itself(tmp_path: Path) -> None:
+    items = make_items(200)
+    runs = []
+    for name, seeds in (("two", 2), ("three", 3)):
+        answers = [j for s in range(seeds) for j in make_judgments(items, 0.7, seed=s, draw=seeds)]
+        runs.append(load_result(write(tmp_path / name, items, answers)))
+    got = compare(*runs)
+    assert len(got.headline[0].estimate.parts) == 3
+    assert [seed for seed, *_ in got.per_seed] == [0, 1, 2]
+    assert math.isnan(got.per_seed[2][1])
+
+
+def test_several_candidates_are_corrected_together(tmp_path: Path) -> None:
+    items = make_items(200)
+    base, *others = (
+        load_result(write(tmp_path / str(k), items, make_judgments(items, a, draw=k)))
+        for k, a in enumerate((0.6, 0.68, 0.6, 0.9))
+    )
+    raw = [compare(base, other).headline[0].estimate.p for other in others]
+    for correction, adjust in CORRECTIONS.items():
+        found = compare_many(base, others, correction)
+        assert [c.headline[0].adjusted_p for c in found] == pytest.approx(adjust(raw))
+
+
+def test_judges_asked_in_other_words_are_compared_on_request(pair) -> None:
+    for result, words in zip(pair, ("a1", "b2"), strict=True):
+        result.task.prompts["0"] = words
+    with pytest.raises(HarnessError, match="differ in prompt: a1 and b2"):
+        compare(*pair, other_prompts=False)
+    assert compare(*pair).other_words
+
+
+def test_unparsed_answers_alone_are_wrong_and_no_crash(tmp_path: Path) -> None:
+    items = make_items(30)
+    silent = [j.model_copy(update={"reading": "unparsed"}) for j in make_judgments(items, 0.5)]
+    mute = load_result(write(tmp_path / "mute", items, silent))
+    got = compare(mute, load_result(write(tmp_path / "cand", items, make_judgments(items, 0.7))))
+    assert got.headline[0].baseline == 0
+    assert got.bounds == pytest.approx((got.headline[0].candidate - 1, got.headline[0].candidate))
+    same = compare(mute, mute).headline[0]
+    assert (same.estimate.value, same.estimate.p) == (0, 1)
+
+
+@pytest.mark.parametrize(("count", "per_cluster"), [(1, 1), (4, 4)])
+def test_one_item_or_one_cluster_is_not_estimable(tmp_path: Path, count: int, per_cluster: int) -> None:
+    items = make_items(count, per_cluster)
+    one, other = (
+        load_result(write(tmp_path / name, items, make_judgments(items, accuracy)))
+        for name, accuracy in (("one", 0.0), ("other", 1.0))
+    )
+    assert "not estimable" in compare(one, other).sentence()
+    assert compare(one, one).headline[0].estimate.p == 1
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10_000), st.integers(2, 40), st.floats(0, 1), st.floats(0, 1))
+def test_no_figure_is_infinite_and_no_p_is_zero(tmp_path: Path, draw: int, count: int, low: float, high: float) -> None:
+    items = make_items(count)
+    folder = tmp_path / f"{draw}-{count}-{low}-{high}"
+    one = load_result(write(folder / "one", items, make_judgments(items, low, draw=draw)))
+    other = load_result(write(folder / "other", items, make_judgments(items, high, draw=draw + 1)))
+    for difference in compare(one, other, resamples=50).differences:
+        assert not any(math.isinf(x) for x in difference.estimate[:6])
+        assert not difference.estimate.p <= 0
+
+
+def test_where_p_and_interval_do_not_say_the_same_it_is_said(pair) -> None:
+    agreed = compare(*pair)
+    assert not any("different sides" in remark for remark in remarks(agreed))
+    first = agreed.headline[0]
+    odd = replace(agreed, headline=[replace(first, estimate=first.estimate._replace(p=0.2)), *agreed.headline[1:]])
+    assert any("different sides of the line for accuracy: the interval decides" in remark for remark in remarks(odd))
