@@ -7,9 +7,10 @@ first that holds a name wins, the user's before ours.
 
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -45,7 +46,8 @@ class Recipe:
     """A recipe: a linear file that trains one judge."""
 
     name: str
-    path: Path
+    files: tuple[Path, ...]
+    """Its file, and those of the recipes whose functions it calls."""
     summary: str
     sections: frozenset[str]
     """Settings it depends on; the others are left out of a run's record."""
@@ -76,16 +78,12 @@ def load_recipe(name: str, roots: Sequence[Path]) -> Recipe:
     paths = find_recipes(roots)
     if name not in paths:
         raise unknown("recipe", name, paths, "`harness ls recipes` describes them.")
-    spec = importlib.util.spec_from_file_location(f"harness_recipe_{name.replace('-', '_')}", paths[name])
-    if spec is None or spec.loader is None:
-        raise HarnessError(f"{paths[name]} cannot be loaded.", "A recipe is a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = _recipe_module(paths[name])
     if not hasattr(module, "train"):
         raise HarnessError(f"{paths[name]} has no function train(run, config, seed).", "Copy recipes/distill.")
     return Recipe(
         name,
-        paths[name],
+        tuple(_recipe_files(module)),
         (module.__doc__ or "").strip().split("\n")[0],
         frozenset(getattr(module, "SECTIONS", ())) | {"judge", "judging"},
         getattr(module, "BASELINE", "distill"),
@@ -93,6 +91,38 @@ def load_recipe(name: str, roots: Sequence[Path]) -> Recipe:
         getattr(module, "EMBEDDED_ONLY", False),
         module.train,
     )
+
+
+def _recipe_module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(RECIPE + path.parent.name.replace("-", "_"), path)
+    if spec is None or spec.loader is None:
+        raise HarnessError(f"{path} cannot be loaded.", "A recipe is a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+RECIPE = "harness_recipe_"
+"""What the name of every recipe's module begins with."""
+
+
+def sibling(file: str, name: str) -> ModuleType:
+    """Return the recipe `name` as a module, so that the recipe in `file` can call its functions.
+
+    It is looked for beside `file` first, then among those that come with the harness.
+    """
+    paths = find_recipes([Path(file).parent.parent.parent, *content_roots()])
+    if name not in paths:
+        raise unknown("recipe", name, paths, f"{file} calls it.")
+    return _recipe_module(paths[name])
+
+
+def _recipe_files(module: ModuleType) -> Iterator[Path]:
+    """List a recipe's file and, after it, those of the siblings that it calls."""
+    yield Path(str(module.__file__))
+    for value in vars(module).values():
+        if isinstance(value, ModuleType) and value.__name__.startswith(RECIPE):
+            yield from _recipe_files(value)
 
 
 def find_profiles(roots: Sequence[Path]) -> dict[str, Path]:

@@ -155,7 +155,7 @@ def _fingerprints(config: RunConfig, recipe: Recipe | None, roots: Sequence[Path
         if Path(str(value)).is_dir():
             found[f"model {key}"] = folder_fingerprint(Path(str(value)))
     code = [Path(__file__).parent / "evaluate" / "tasks.py", *(task.hooks for task in tasks)]
-    code += [recipe.path] if recipe else []
+    code += recipe.files if recipe else ()
     words = sorted(path for task in tasks for path in task.path.parent.glob("*.txt"))
     pieces = [
         code_hash(*code),

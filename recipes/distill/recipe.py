@@ -1,14 +1,10 @@
 """Plain distillation: SFT on every label of the teacher."""
 
-from harness.config import RunConfig
-from harness.training.sft import sft
-from harness.training.sources import open_judge, open_pairs
-from harness.training.stages import Artifact, Stages
+from harness.training import sft, sources
 
-SECTIONS = {"world", "sft"}
-BASELINE = "zero-shot"
+SECTIONS, BASELINE = {"world", "sft"}, "zero-shot"
 
 
-def train(run: Stages, config: RunConfig, seed: int) -> Artifact:
-    base, pairs = open_judge(run, config), open_pairs(run, config)
-    return run(sft, base, pairs, None, config.judge, config.sft, seed=seed)
+def train(run, config, seed, updates=None):
+    base, pairs = sources.open_judge(run, config), sources.open_pairs(run, config)
+    return run(sft.sft, base, pairs, None, config.judge, config.sft, updates, seed=seed)

@@ -1,20 +1,13 @@
 """The size control: SFT on as many pairs, drawn at random, as CAREVL finds high-confidence."""
 
-from harness.config import RunConfig
-from harness.training.captions import caption
-from harness.training.confidence import split_by_confidence
-from harness.training.experts import expert_scores
-from harness.training.sft import sft
-from harness.training.sources import open_judge, open_pairs, random_subset
-from harness.training.stages import Artifact, Stages
+from harness.registry import sibling
+from harness.training import sft, sources
 
+carevl = sibling(__file__, "carevl")
 SECTIONS = {"world", "captions", "experts", "confidence", "sft"}
 
 
-def train(run: Stages, config: RunConfig, seed: int) -> Artifact:
-    base, pairs = open_judge(run, config), open_pairs(run, config)
-    pairs = run(caption, pairs, base, config.judge.untrained(), config.captions)
-    scores = run(expert_scores, pairs, config.experts)
-    split = run(split_by_confidence, pairs, scores, config.confidence)
-    drawn = run(random_subset, pairs, split, seed=seed)
-    return run(sft, base, pairs, drawn, config.judge, config.sft, seed=seed)
+def train(run, config, seed):
+    base, pairs, _, split = carevl.confident_pairs(run, config)
+    drawn = run(sources.random_subset, pairs, split, seed=seed)
+    return run(sft.sft, base, pairs, drawn, config.judge, config.sft, seed=seed)
