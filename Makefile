@@ -24,10 +24,12 @@ test: install
 	$(BIN)/lint-imports
 	HF_HUB_OFFLINE=1 $(BIN)/pytest
 
-# Rewrites the lock; it records hashes and no index address.
+# Rewrites the lock, and its part that a light install needs; they record hashes and no index address.
 lock: install
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev \
 		pyproject.toml --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 \
+		--constraint requirements.txt pyproject.toml --output-file requirements-core.txt
 
 clean:
 	rm -rf .venv dist build results/runs results/cache

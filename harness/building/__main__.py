@@ -11,6 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from harness.extras import need
+
 ASSETS = Path(__file__).parent.parent / "embedded" / "assets"
 
 
@@ -49,6 +51,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ASSETS, help="where judge/ or expert-N/ are written")
     parser.add_argument("--judge", type=Path, default=ASSETS / "judge", help="the judge the experts start from")
     options = parser.parse_args()
+    need("train", "rebuilding the embedded models")
     if options.what == "judge":
         build_judge(options.out / "judge", options.seed)
     elif options.what == "check":

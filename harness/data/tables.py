@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import DataError, HarnessError
+from harness.extras import need
 
 Row = dict[str, Any]
 JSON_LINES = (".jsonl", ".json", ".ndjson")
@@ -331,6 +332,7 @@ def hub_folder(spec: str) -> Path:
     Raises:
         HarnessError: if the hub cannot be reached and nothing is cached.
     """
+    need("train", f"reading {spec!r} from the hub")
     import huggingface_hub
 
     name, _, revision = spec.partition("@")
@@ -359,6 +361,7 @@ def hub_rows(spec: str, split: str) -> Iterator[Row]:
     Raises:
         HarnessError: if the hub cannot be reached and nothing is cached.
     """
+    need("train", f"reading {spec!r} from the hub")
     import datasets
 
     name, _, revision = spec.partition("@")

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.config import SERVER
 from harness.errors import ExitCode, HarnessError, NotApplicableError
+from harness.extras import need
 from harness.registry import Recipe, content_roots, list_runs, load_recipe, results_root
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ def run(options: Namespace) -> ExitCode:
     """Train, judge and compare."""
     from harness.show.console import RunConsole, libraries_to
 
+    need("train", "harness run")
+    if options.model == SERVER:
+        need("server", "harness run --model openai")
     roots = content_roots(options.include_path)
     given = _given(options)
     recipe = load_recipe(given["recipe"], roots) if given.get("recipe") else None
