@@ -21,10 +21,11 @@ def differences(comparison: Comparison, every_slice: bool = False, bootstrap: bo
     """
     synthetic = "synthetic " if comparison.candidate.task.synthetic else ""
     names = " − ".join(names_of(comparison.candidate.run, comparison.baseline.run))
-    columns = [Column("metric"), Column("baseline", "number"), Column("candidate", "number")]
+    columns = [Column("metric"), Column("baseline", "number", 3, "base"), Column("candidate", "number", 3, "cand")]
     columns += [Column(f"difference, {100 * comparison.level:g} %", "number")]
-    columns += [Column("bootstrap (BCa)", "number")] if bootstrap else []
-    columns += [Column("p", "number"), Column("p (Holm)", "number"), Column("shows, 80 %", "number", spare=1)]
+    columns += [Column("bootstrap (BCa)", "number", spare=4)] if bootstrap else []
+    columns += [Column("p", "number", spare=1), Column("p (Holm)", "number", spare=2)]
+    columns += [Column("shows, 80 %", "number", spare=5)]
     slices = comparison.slices if every_slice or len(comparison.slices) <= WIDE else []
     groups = (comparison.headline, slices)
     return Sheet(
@@ -87,11 +88,11 @@ def candidates(comparisons: Sequence[Comparison], correction: str) -> Sheet:
     named = names_of(comparisons[0].baseline.run, *(c.candidate.run for c in comparisons))
     columns = (
         Column("candidate"),
-        Column(first.heading, "number"),
+        Column(first.heading, "number", spare=3),
         Column(f"difference, {100 * comparisons[0].level:g} %", "number"),
-        Column("p", "number"),
-        Column(f"p ({'Holm' if correction == 'holm' else 'BH'})", "number"),
-        Column("verdict"),
+        Column("p", "number", spare=4),
+        Column(f"p ({'Holm' if correction == 'holm' else 'BH'})", "number", spare=2),
+        Column("verdict", spare=1),
     )
     rows = []
     for name, comparison in zip(named[1:], comparisons, strict=True):

@@ -37,12 +37,12 @@ def _title(result: TaskResult) -> str:
 
 
 def _metrics(result: TaskResult, slices: Sequence[str]) -> list[tuple[Metric, int]]:
-    """List the columns: the headline and few slices, which always stay, and further figures, which may give way."""
+    """List the columns and how easily each gives way: never the headline, a slice before what sums slices up."""
     first, second, *others = (
         m for m in METRICS[result.kind].values() if m.name != "consistency" or not math.isnan(result.estimate(m).value)
     )
     few = [of_slice(result.kind, name) for name in slices] if len(slices) <= WIDE else []
-    return [*((metric, 0) for metric in (first, second, *few)), *((m, i) for i, m in enumerate(others, 1))]
+    return [(first, 0), (second, 1), *((metric, 2) for metric in few), *((m, i) for i, m in enumerate(others, 3))]
 
 
 def named(role: str, result: TaskResult) -> Cell:
@@ -61,10 +61,9 @@ def _by_slice(results: Sequence[tuple[str, TaskResult]], slices: Sequence[str]) 
         metric = of_slice(first.kind, name)
         cells = (_figure(result.estimate(metric), metric, True) for _, result in results)
         rows.append((text(name), count(names.count(name)), *cells))
-    headings = (Column(named(role, result).shown, "number") for role, result in results)
-    return Sheet(
-        f"{first.task.task} by source", (Column("source"), Column("items", "count"), *headings), (tuple(rows),)
-    )
+    headings = (Column(named(role, result).shown, "number", spare=i) for i, (role, result) in enumerate(results))
+    columns = (Column("source"), Column("items", "count", spare=len(results)), *headings)
+    return Sheet(f"{first.task.task} by source", columns, (tuple(rows),))
 
 
 def _figure(estimate_: Estimate, metric: Metric, with_interval: bool) -> Cell:
