@@ -190,7 +190,7 @@ def _show(console: Any, plans: list[Plan]) -> None:
         comparison = None
         if len(plans) == 2:
             baseline = load_result(RunFolder(plans[0][3]), task)
-            comparison = compare_results(baseline, candidate)
+            comparison = compare_results(baseline, candidate, other_prompts=True)
             rows.append(("baseline", baseline))
         rows += [("", result) for result in _neighbours([result for _, result in rows])]
         console.print()
