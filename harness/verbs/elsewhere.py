@@ -67,7 +67,7 @@ def _audit_file(path: Path, write: bool) -> ExitCode:
     console = Screen()
     console.print(rich_table(Sheet(str(path), columns, (cells,)), console.width))
     if write:
-        write_atomically(path, "".join(row.model_dump_json(exclude_none=True) + "\n" for row in rows))
+        write_atomically(path, "".join(row.model_dump_json(exclude_none=True) + "\n" for row in rows), "--file")
     return ExitCode.OK
 
 

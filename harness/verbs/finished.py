@@ -56,23 +56,26 @@ def gate(options: Namespace) -> ExitCode:
     from harness.compare.comparison import compare as compare_results
     from harness.decide.gate import Ruling, Terms, decide, no_ruling
     from harness.decide.gate_report import reports
-    from harness.records.store import write_atomically
+    from harness.records.store import unwritable, write_atomically
     from harness.sheets.formats import harmless
 
     files = {name: path for name in ("junit", "markdown", "json") if (path := getattr(options, name)) is not None}
     for name, path in files.items():
-        if not path.parent.is_dir():
-            raise HarnessError(f"--{name} {path}: there is no folder {path.parent}.", "Make it first.")
-        if path.exists() and not path.is_file():
-            raise HarnessError(f"--{name} {path} is no plain file.", "Name one; it is replaced.")
-        # whatever goes wrong from here on, an earlier verdict is not left standing
-        path.unlink(missing_ok=True)
+        try:
+            if not path.parent.is_dir():
+                raise HarnessError(f"--{name} {path}: there is no folder {path.parent}.", "Make it first.")
+            if path.exists() and not path.is_file():
+                raise HarnessError(f"--{name} {path} is no plain file.", "Name one; it is replaced.")
+            # whatever goes wrong from here on, an earlier verdict is not left standing
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(path, error, f"--{name}") from error
     terms = Terms(options.margin, options.require == "improvement", options.alpha, options.metric)
 
     def write(ruling: Ruling) -> None:
         texts = reports(ruling)
         for name, path in files.items():
-            write_atomically(path, texts[name])
+            write_atomically(path, texts[name], f"--{name}")
 
     try:
         base, cand = read_results(options, options.baseline, options.candidate)
