@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from harness.compare.comparison import FEW, Comparison, Difference, bootstrap_interval, format_p
 from harness.counting.metrics import Metric
-from harness.counting.results import CODE
+from harness.counting.results import CODE, TaskResult, label, settings_apart
+from harness.records import Run
 from harness.sheets.figures import WIDE, points
 from harness.sheets.sheet import Cell, Column, Sheet, text
 
@@ -104,7 +105,8 @@ def candidates(comparisons: Sequence[Comparison], correction: str) -> Sheet:
         cells += [Cell(p, format_p(p)) for p in (estimate.p, adjusted)]
         rows.append((*cells, text(one.verdict)))
     synthetic = " synthetic" if comparisons[0].candidate.task.synthetic else ""
-    return Sheet(f"against {comparisons[0].names[0]}, paired over{synthetic} items they share", columns, (tuple(rows),))
+    title = f"against {comparisons[0].names[0]}, paired over{synthetic} items they share"
+    return Sheet(title, columns, (tuple(rows),), tuple(runs_apart([c.candidate for c in comparisons])))
 
 
 def remarks(comparison: Comparison) -> list[str]:
@@ -138,11 +140,12 @@ def remarks(comparison: Comparison) -> list[str]:
     return told
 
 
-def differ_in(settings: Mapping[str, tuple[object, ...]], most: int = 8) -> list[str]:
+def differ_in(settings: Mapping[str, tuple[object, ...]], who: str = "They", most: int = 8) -> list[str]:
     """Say in one sentence which settings differ, with their values; nothing where none does.
 
     Args:
         settings: each with the value that every run has, as `settings_apart` gives them.
+        who: differ.
         most: settings named.
     """
     told = [
@@ -150,7 +153,19 @@ def differ_in(settings: Mapping[str, tuple[object, ...]], most: int = 8) -> list
         for key, values in settings.items()
     ]
     more = [f"{len(told) - most} more"] if len(told) > most else []
-    return [f"They differ in: {', '.join(told[:most] + more)}."] if told else []
+    return [f"{who} differ in: {', '.join(told[:most] + more)}."] if told else []
+
+
+def runs_apart(results: Sequence[TaskResult]) -> list[str]:
+    """Say of each recipe or model that has several of the runs which of their settings differ."""
+    runs: dict[str, list[Run]] = {}
+    for result in results:
+        runs.setdefault(label(result.run), []).append(result.run)
+    return [
+        sentence
+        for name, alike in runs.items()
+        for sentence in differ_in(settings_apart(*alike), f"The {len(alike)} runs of {name}, from the top,")
+    ]
 
 
 def setting(value: object, longest: int = 160) -> str:

@@ -162,19 +162,16 @@ def settings_apart(*runs: Run) -> dict[str, tuple[Any, ...]]:
     A section that a recipe does not use sets nothing apart. The hash of the code holds the recipe's own file, so
     between recipes the revision says whether the code is another.
     """
-    used = [{key: value for key, value in run.config.items() if key != "fingerprints"} for run in runs]
-    shared = {key for key in SECTIONS if not all(key in record for record in used)}
-    found = differing(*({key: value for key, value in record.items() if key not in shared} for record in used))
-    hashes = differing(*({"fingerprints": run.config.get("fingerprints", {})} for run in runs))
-    code = hashes.pop("fingerprints.code", None)
+    found = {
+        key: values
+        for key, values in differing(*(run.config for run in runs)).items()
+        if None not in values or not (key in SECTIONS or key.startswith("fingerprints"))
+    }
+    code = found.pop("fingerprints.code", None)
     if len({run.config.get("recipe") for run in runs}) > 1:
         revisions = tuple(run.revision for run in runs)
         code = revisions if len(set(revisions)) > 1 else None
-    return {
-        **found,
-        **{key: both for key, both in hashes.items() if None not in both},
-        **({CODE: code} if code else {}),
-    }
+    return found | ({CODE: code} if code else {})
 
 
 def same_run(one: TaskResult, other: TaskResult) -> bool:

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.compare.findings import differ_in
+from harness.compare.findings import runs_apart
 from harness.counting.cache import Cache, Counted, Figure
 from harness.counting.metrics import HEADLINES, METRICS, Metric, of_slice, primary
-from harness.counting.results import label, names_of, settings_apart, slices_of
+from harness.counting.results import names_of, slices_of
 from harness.errors import HarnessError, NotApplicableError
 from harness.records import Kind, Run, RunFolder
 from harness.records.published import PublishedRow, read_published
@@ -93,7 +93,7 @@ def _section(runs: list[Counted], cache: Cache) -> Sheet:
     names = names_of([counted.result for counted in runs])
     columns = (
         Column("recipe"),
-        *((Column("rank", "count"), Column("ties")) if ranks else ()),
+        *((Column("rank", "count", spare=1), Column("ties", spare=1)) if ranks else ()),
         *(Column(m.heading, "share" if m.percent else "number", _spare(m, kind, metrics)) for m in metrics),
         Column("items", "count", spare=4),
         Column("seeds", "count", spare=5),
@@ -183,15 +183,6 @@ def base_model(run: Run) -> str:
     return str(trained or given.get("pretrained") or given.get("model") or run.config.get("model") or "–")
 
 
-def _apart(runs: Sequence[Counted]) -> list[str]:
-    """Say of each recipe that has several runs in which settings they differ."""
-    told, labels = [], [label(counted.result.run) for counted in runs]
-    for name in dict.fromkeys(labels):
-        alike = [counted.result.run for counted, own in zip(runs, labels, strict=True) if own == name]
-        told += [f"{name}, {len(alike)} runs, from the top: {line}" for line in differ_in(settings_apart(*alike))]
-    return told
-
-
 def _notes(runs: Sequence[Counted], ranks: list[Rank] | None) -> list[str]:
     result = runs[0].result
     leading = primary(result.kind).heading
@@ -210,7 +201,7 @@ def _notes(runs: Sequence[Counted], ranks: list[Rank] | None) -> list[str]:
     ):
         if len(differ) > 1:
             told.append(f"They were {what}.")
-    return told + _apart(runs)
+    return told + runs_apart([counted.result for counted in runs])
 
 
 def published(folder: Path, task: str) -> list[PublishedRow]:

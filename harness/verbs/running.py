@@ -185,7 +185,7 @@ def _look_at_data(plans: Sequence[Plan], roots: Sequence[Path]) -> Iterator[str]
         if source == "hub" or source.startswith("hub:"):
             yield f"{name}: {source} is not looked at by --dry-run."
             continue
-        path, found = Path(source), 0
+        path = Path(source)
         if name == "preferences":
             rows = itertools.islice(read_rows(path), FIRST_ROWS)
             found = len(list(checked_rows(rows, FIELDS, path.name, path.parent, ALIASES)))

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.compare.comparison import compare, compare_many
-from harness.compare.findings import differ_in, remarks
+from harness.compare.findings import candidates, differ_in, remarks
 from harness.counting.results import load_result
 from harness.errors import HarnessError, RunIncompleteError
 from harness.records import Item, Judgment, Run, RunFolder
@@ -324,5 +324,7 @@ def test_runs_of_one_recipe_go_by_their_own_names_and_it_is_said_what_differs(tm
     assert differ_in(first.settings) == ["They differ in: recipe (distill | carevl)."]
     told = differ_in(compare(ones, twos).settings)
     assert told == ["They differ in: dpo.beta (0.1 | 0.2), judge.lora.rank (1.0 | 2.0), the harness's code."]
+    (note,) = candidates([first, second], "holm").notes
+    assert note.startswith("The 2 runs of carevl, from the top, differ in: dpo.beta (0.1 | 0.2), judge.lora.rank")
     base.run.revision = "another"
     assert "the harness's code" in differ_in(compare(base, ones).settings)[0]

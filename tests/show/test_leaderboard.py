@@ -344,4 +344,4 @@ def test_runs_of_one_recipe_go_by_their_own_names(tmp_path: Path) -> None:
     values = " | ".join(
         {"one": "0.1", "two": "0.2"}.get(name, "") for name in column(sheet, "recipe") if name != "distill"
     )
-    assert f"carevl, 2 runs, from the top: They differ in: dpo.beta ({values}), judge.lora.rank" in sheet.notes[-1]
+    assert f"The 2 runs of carevl, from the top, differ in: dpo.beta ({values}), judge.lora.rank" in sheet.notes[-1]

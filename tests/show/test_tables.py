@@ -7,24 +7,28 @@ from rich.console import Console
 
 from harness.compare.comparison import compare_many
 from harness.compare.findings import candidates, differences
+from harness.counting.cache import Cache
 from harness.counting.results import load_result
 from harness.records import RunFolder
 from harness.registry import published_root
 from harness.sheets.formats import fitting, rich_table
 from harness.sheets.sheet import Sheet
-from harness.show.leaderboard import published, published_sheet
+from harness.show.leaderboard import collect, leaderboard, published, published_sheet
 from harness.show.tables import results_sheets
 from tests.toys import ROOT
 
 
 @pytest.fixture(scope="module")
-def sheets() -> list[Sheet]:
-    distill, carevl = (load_result(RunFolder(ROOT / "results/baselines" / name)) for name in ("distill", "carevl"))
+def sheets(tmp_path_factory: pytest.TempPathFactory) -> list[Sheet]:
+    folders = [RunFolder(ROOT / "results/baselines" / name) for name in ("distill", "carevl")]
+    distill, carevl = map(load_result, folders)
+    cache = Cache(tmp_path_factory.mktemp("counted"))
     many = compare_many(distill, [carevl, carevl])
     return [
         *results_sheets([("candidate", carevl), ("baseline", distill)]),
         differences(many[0], every_slice=True, bootstrap=True),
         candidates(many, "holm"),
+        *leaderboard(collect(folders, [], True, cache)[0], cache),
         published_sheet("vlrewardbench", published(published_root(), "vlrewardbench"), True),
     ]
 
