@@ -1,6 +1,8 @@
 """The `harness` command: verbs and arguments. Heavy imports wait inside the verb that needs them."""
 
 import argparse
+import codecs
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -216,7 +218,7 @@ def build_parser() -> Parser:
     run.add_argument("--prompt-file", metavar="FILE", help="words in place of the task's own; or TASK=FILE,...")
     run.add_argument("--out", metavar="DIR", type=Path, help="the run's folder (default: results/runs/NAME)")
     run.add_argument("--resume", action="store_true", help="go on with an unfinished run")
-    run.add_argument("--dry-run", action="store_true", help="check everything and say what would be done")
+    run.add_argument("--dry-run", action="store_true", help="check settings and data, and say what would be done")
     run.add_argument("--set", metavar="A.B=C", action="append", default=[], help="override one setting; repeatable")
     _include(run)
 
@@ -375,8 +377,31 @@ def _include(parser: argparse.ArgumentParser) -> None:
     )
 
 
+PLAIN = str.maketrans(
+    {"−": "-", "–": "-", "—": "-", "·": "-", "×": "x", "≥": ">=", "≤": "<=", "…": "...", "’": "'", "‘": "'"}
+    # they keep a text that runs right to left from moving its neighbours, and are not seen
+    | {"\N{FIRST STRONG ISOLATE}": "", "\N{POP DIRECTIONAL ISOLATE}": ""}
+)
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    """Write what an encoding lacks in ASCII: a minus stays one, and what has no likeness is escaped."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(PLAIN)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+def _write_in_any_encoding() -> None:
+    """Have no character stop the output: a redirect on Windows, for one, cannot hold them all."""
+    codecs.register_error("plainly", _plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "backslashreplace"):
+            stream.reconfigure(errors="plainly")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code. Only a mistake of ours leaves a traceback, in a log."""
+    _write_in_any_encoding()
     try:
         options = build_parser().parse_args(arguments)
         if options.verb != "run":
