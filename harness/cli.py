@@ -169,6 +169,9 @@ Exit codes: 0 done; 2 usage, or a file that is wrong in the row named; 4 answers
 """
 
 
+STATISTICS = Path(__file__).parent / "content/docs/statistics.md"
+"""Where a wheel holds it; a clone has it where its name says."""
+
 FORMATS = ("rich", "md", "latex", "csv", "json", "html")
 
 
@@ -226,7 +229,8 @@ def build_parser() -> Parser:
     ls.add_argument("kind", choices=("tasks", "recipes", "profiles", "runs", "baselines"))
     _include(ls)
 
-    compare = verbs.add_parser("compare", help="compare runs", description=COMPARE_HELP, formatter_class=raw)
+    told = COMPARE_HELP + (f"docs/statistics.md is here: {STATISTICS}\n" if STATISTICS.exists() else "")
+    compare = verbs.add_parser("compare", help="compare runs", description=told, formatter_class=raw)
     compare.add_argument("baseline", metavar="BASE", help="name or folder of the baseline's run")
     compare.add_argument("candidates", metavar="CAND", nargs="+", help="names or folders of the candidates' runs")
     compare.add_argument("--task", metavar="T", help="which task, if the runs have several")
@@ -413,6 +417,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        from harness.extras import explained
+
+        if (told := explained(error)) is None:
+            return _internal(error)
+        print(f"harness: {told}", file=sys.stderr)
+        return told.exit_code
     except KeyboardInterrupt:
         print("harness: stopped; what is done is kept, --resume goes on.", file=sys.stderr)
         return ExitCode.INCOMPLETE
@@ -422,11 +433,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.INCOMPLETE if "run" in (arguments or sys.argv[1:2]) else ExitCode.OK
     except Exception as error:  # noqa: BLE001
         # the last line of defence: an exception of ours must never look like a verdict
-        import traceback
+        return _internal(error)
 
-        traceback.print_exc()
-        print(f"harness: internal error: {type(error).__name__}: {error}. Please report it.", file=sys.stderr)
-        return ExitCode.INTERNAL
+
+def _internal(error: Exception) -> int:
+    import traceback
+
+    traceback.print_exception(error)
+    print(f"harness: internal error: {type(error).__name__}: {error}. Please report it.", file=sys.stderr)
+    return ExitCode.INTERNAL
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import SERVER
 from harness.errors import ExitCode, HarnessError, NotApplicableError
-from harness.extras import need
+from harness.extras import ASKING, require
 from harness.registry import Recipe, content_roots, list_runs, load_recipe, results_root
 
 if TYPE_CHECKING:
@@ -23,12 +23,10 @@ def run(options: Namespace) -> ExitCode:
     """Train, judge and compare."""
     from harness.show.console import RunConsole, libraries_to
 
-    need("train", "harness run")
-    if options.model == SERVER:
-        need("server", "harness run --model openai")
     roots = content_roots(options.include_path)
     given = _given(options)
     recipe = load_recipe(given["recipe"], roots) if given.get("recipe") else None
+    _require(given)
     plans = _plan(given, options, roots, recipe)
     if options.dry_run:
         return _dry_run(plans, roots)
@@ -97,6 +95,16 @@ def _given(options: Namespace) -> dict[str, Any]:
     if not options.tasks:
         raise HarnessError("--tasks is missing.", "Try --tasks vlrewardbench; `harness ls tasks` lists them.")
     return {"recipe": options.recipe, "model": options.model, **_explicit(options)}
+
+
+def _require(given: dict[str, Any]) -> None:
+    """Refuse at once what is not installed, a dry run too: the versions of what computes are part of the plan."""
+    if given.get("recipe"):
+        require(f"--recipe {given['recipe']}", "train")
+    elif given.get("model") == SERVER:
+        require(f"--model {SERVER}", "server")
+    else:
+        require(f"--model {given.get('model')}", "train", ASKING)
 
 
 def _explicit(options: Namespace) -> dict[str, Any]:

@@ -286,7 +286,7 @@ def step(name: str, folder: Path, **inputs: str) -> tuple[int, str, str]:
     output, summary = folder / "output", folder / "summary"
     for file in (output, summary):
         file.write_text("")
-    command = folder / "harness"
+    command = folder / "installed-harness"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m harness "$@"\n')
     command.chmod(0o755)
     values = {key: str(spec.get("default", "")) for key, spec in ACTION["inputs"].items()}
@@ -309,6 +309,24 @@ def step(name: str, folder: Path, **inputs: str) -> tuple[int, str, str]:
         env=environment, cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.returncode, output.read_text(), summary.read_text()
+
+
+@pytest.mark.parametrize(("recipe", "lock"), [("", "requirements-core.txt"), ("carevl", "requirements.txt")])
+def test_the_action_installs_the_core_unless_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, lock: str
+) -> None:
+    # a Python that writes down what it is asked, and makes an environment with itself in it
+    python, asked = tmp_path / "python", tmp_path / "asked"
+    copied = 'mkdir -p "$3/bin"; cp "$0" "$3/bin/python"'
+    python.write_text(f'#!/bin/sh\necho "$@" >>"{asked}"\n[ "$2" != venv ] || {{ {copied}; }}\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("GITHUB_ACTION_PATH", str(ROOT / ".github/actions/gate"))
+    assert step("Install the harness", tmp_path, python=str(python), recipe=recipe)[0] == 0
+    _, dependencies, itself = asked.read_text().splitlines()
+    assert "--require-hashes" in dependencies
+    installed = Path(dependencies.split(" -r ")[1])
+    assert (installed.name, installed.is_file()) == (lock, True)
+    assert "--no-deps" in itself
 
 
 def test_the_action_passes_on_the_exit_code_and_writes_the_summary(toys: Path, tmp_path: Path) -> None:
