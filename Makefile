@@ -24,12 +24,11 @@ test: install
 	$(BIN)/lint-imports
 	HF_HUB_OFFLINE=1 $(BIN)/pytest
 
-# Rewrites the lock, and its part that a light install needs; they record hashes and no index address.
+# Rewrites the locks: all extras, and the core alone in the same versions. They record hashes and no index address.
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11
 lock: install
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev \
-		pyproject.toml --output-file requirements.txt
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 \
-		--constraint requirements.txt pyproject.toml --output-file requirements-core.txt
+	$(COMPILE) --all-extras pyproject.toml --output-file requirements.txt
+	$(COMPILE) --constraints requirements.txt pyproject.toml --output-file requirements-core.txt
 
 clean:
 	rm -rf .venv dist build results/runs results/cache

@@ -1,6 +1,8 @@
 """The `harness` command: verbs and arguments. Heavy imports wait inside the verb that needs them."""
 
 import argparse
+import codecs
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -167,6 +169,9 @@ Exit codes: 0 done; 2 usage, or a file that is wrong in the row named; 4 answers
 """
 
 
+STATISTICS = Path(__file__).parent / "content/docs/statistics.md"
+"""Where a wheel holds it; a clone has it where its name says."""
+
 FORMATS = ("rich", "md", "latex", "csv", "json", "html")
 
 
@@ -216,7 +221,7 @@ def build_parser() -> Parser:
     run.add_argument("--prompt-file", metavar="FILE", help="words in place of the task's own; or TASK=FILE,...")
     run.add_argument("--out", metavar="DIR", type=Path, help="the run's folder (default: results/runs/NAME)")
     run.add_argument("--resume", action="store_true", help="go on with an unfinished run")
-    run.add_argument("--dry-run", action="store_true", help="check everything and say what would be done")
+    run.add_argument("--dry-run", action="store_true", help="check settings and data, and say what would be done")
     run.add_argument("--set", metavar="A.B=C", action="append", default=[], help="override one setting; repeatable")
     _include(run)
 
@@ -224,7 +229,8 @@ def build_parser() -> Parser:
     ls.add_argument("kind", choices=("tasks", "recipes", "profiles", "runs", "baselines"))
     _include(ls)
 
-    compare = verbs.add_parser("compare", help="compare runs", description=COMPARE_HELP, formatter_class=raw)
+    told = COMPARE_HELP + (f"docs/statistics.md is here: {STATISTICS}\n" if STATISTICS.exists() else "")
+    compare = verbs.add_parser("compare", help="compare runs", description=told, formatter_class=raw)
     compare.add_argument("baseline", metavar="BASE", help="name or folder of the baseline's run")
     compare.add_argument("candidates", metavar="CAND", nargs="+", help="names or folders of the candidates' runs")
     compare.add_argument("--task", metavar="T", help="which task, if the runs have several")
@@ -375,8 +381,31 @@ def _include(parser: argparse.ArgumentParser) -> None:
     )
 
 
+PLAIN = str.maketrans(
+    {"−": "-", "–": "-", "—": "-", "·": "-", "×": "x", "≥": ">=", "≤": "<=", "…": "...", "’": "'", "‘": "'"}
+    # they keep a text that runs right to left from moving its neighbours, and are not seen
+    | {"\N{FIRST STRONG ISOLATE}": "", "\N{POP DIRECTIONAL ISOLATE}": ""}
+)
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    """Write what an encoding lacks in ASCII: a minus stays one, and what has no likeness is escaped."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(PLAIN)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+def _write_in_any_encoding() -> None:
+    """Have no character stop the output: a redirect on Windows, for one, cannot hold them all."""
+    codecs.register_error("plainly", _plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "backslashreplace"):
+            stream.reconfigure(errors="plainly")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code. Only a mistake of ours leaves a traceback, in a log."""
+    _write_in_any_encoding()
     try:
         options = build_parser().parse_args(arguments)
         if options.verb != "run":
@@ -388,6 +417,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        from harness.extras import explained
+
+        if (told := explained(error)) is None:
+            return _internal(error)
+        print(f"harness: {told}", file=sys.stderr)
+        return told.exit_code
     except KeyboardInterrupt:
         print("harness: stopped; what is done is kept, --resume goes on.", file=sys.stderr)
         return ExitCode.INCOMPLETE
@@ -397,11 +433,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.INCOMPLETE if "run" in (arguments or sys.argv[1:2]) else ExitCode.OK
     except Exception as error:  # noqa: BLE001
         # the last line of defence: an exception of ours must never look like a verdict
-        import traceback
+        return _internal(error)
 
-        traceback.print_exc()
-        print(f"harness: internal error: {type(error).__name__}: {error}. Please report it.", file=sys.stderr)
-        return ExitCode.INTERNAL
+
+def _internal(error: Exception) -> int:
+    import traceback
+
+    traceback.print_exception(error)
+    print(f"harness: internal error: {type(error).__name__}: {error}. Please report it.", file=sys.stderr)
+    return ExitCode.INTERNAL
 
 
 if __name__ == "__main__":

@@ -275,7 +275,7 @@ class RunConfig(Section):
     def run_name(self) -> str:
         """Name the run `<recipe>-<profile>-<task>-<short hash of the configuration>`."""
         what = (self.recipe or self.model or "").replace("/", "_")
-        profile = Path(self.profile).stem
+        profile = re.sub(r"\.ya?ml$", "", Path(self.profile).name)
         decisive = self.record() | {"model_args": self.decisive_args()}
         digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
         tasks = "+".join(self.tasks) if len(self.tasks) < 3 else f"{self.tasks[0]}+{len(self.tasks) - 1}"
@@ -387,13 +387,14 @@ def validated(settings: dict[str, Any]) -> RunConfig:
         raise HarnessError(f"setting {path} = {first['input']!r}: {first['msg']}.", "Mend the value.") from None
 
 
-def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """List the dotted keys whose values differ between two records."""
-    keys = []
-    for key in sorted({*one, *other}):
-        a, b = one.get(key), other.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            keys += differing_keys(a, b, f"{prefix}{key}.")
-        elif a != b:
-            keys.append(prefix + key)
-    return keys
+def differing(*records: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """Map the dotted keys whose values differ between records to the value of each; None where it has none."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for key in sorted({key for record in records for key in record}):
+        values = tuple(record.get(key) for record in records)
+        inner = [value for value in values if isinstance(value, Mapping)]
+        if len(inner) == len(values):
+            found |= {f"{key}.{name}": theirs for name, theirs in differing(*inner).items()}
+        elif any(value != values[0] for value in values):
+            found[key] = values
+    return found

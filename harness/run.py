@@ -13,7 +13,7 @@ from harness.config import (
     SERVER,
     RunConfig,
     assign,
-    differing_keys,
+    differing,
     parse_assignment,
     server_settings,
     validated,
@@ -217,9 +217,9 @@ def begin(config: RunConfig, folder: RunFolder, resume: bool) -> Run | None:
         return run
     run = folder.read_run()
     patience = {f"model_args.{name}" for name in PATIENCE}
-    if differing := [key for key in differing_keys(run.config, record) if key not in patience]:
+    if apart := [key for key in differing(run.config, record) if key not in patience]:
         raise HarnessError(
-            f"{folder.path} holds another run: {', '.join(differing)} differ{'s' if len(differing) == 1 else ''}.",
+            f"{folder.path} holds another run: {', '.join(apart)} differ{'s' if len(apart) == 1 else ''}.",
             "Choose another --out.",
         )
     if run.status == "complete":

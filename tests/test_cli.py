@@ -1,11 +1,18 @@
+import base64
+import codecs
+import io
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from harness.cli import main
+from tests.toys import ROOT
 
+BASELINES = [str(ROOT / "results/baselines" / name) for name in ("distill", "carevl")]
 HEAVY = ("torch", "transformers", "trl", "datasets", "lmms_eval", "accelerate", "peft")
 
 
@@ -48,6 +55,7 @@ def test_consumers_import_nothing_heavy() -> None:
         (["run", "--recipe", "carvl", "--tasks", "vlrewardbench"], "Did you mean 'carevl'?"),
         (["run", "--recipe", "carevl"], "--tasks is missing"),
         (["run", "--tasks", "vlrewardbench"], "--recipe R or --model NAME"),
+        (["run", "--recipe", "carevl", "--model", "m", "--tasks", "vlrewardbench"], "both given"),
         (["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--seeds", "a"], "no list of numbers"),
         (["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--data", "no.parquet"], "does not exist"),
         (["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--include-path", "nowhere"], "is no folder"),
@@ -98,6 +106,72 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(results) -> None:
     assert "--resume" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert main([*arguments, *small, "--resume"]) == 0
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_no_encoding_stops_the_output(encoding: str) -> None:
+    command = [sys.executable, "-m", "harness", "compare", *BASELINES]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "carevl - distill, paired over 1250" in done.stdout.decode(encoding)
+
+
+def test_what_an_encoding_lacks_is_spelt_and_never_a_question_mark() -> None:
+    from harness.cli import _plainly
+
+    codecs.register_error("plainly", _plainly)
+    assert "−1.5 … 2–3 ≥ é".encode("ascii", "plainly") == rb"-1.5 ... 2-3 >= \xe9"
+
+
+def dry(*arguments: str) -> int:
+    return main(["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--dry-run", *arguments])
+
+
+def test_a_dry_run_checks_local_data_and_says_that_the_hub_was_not_looked_at(tmp_path: Path, capsys, results) -> None:
+    image = "data:image/png;base64," + base64.b64encode(png()).decode()
+    pair = {"id": "a", "image": image, "question": "q", "chosen": "c", "rejected": "r"}
+    item = {"id": "mmmu_1", "image": image, "query": "q", "response": ["a", "b"], "human_ranking": [0, 1]}
+    pairs, bench, strange = (tmp_path / f"{name}.jsonl" for name in ("pairs", "bench", "strange"))
+    pairs.write_text(json.dumps(pair) + "\n")
+    bench.write_text("".join(json.dumps({**item, "id": f"mmmu_{i}"}) + "\n" for i in range(20)))
+    strange.write_text(json.dumps({**item, "id": "nobody_1"}) + "\n")
+    assert dry("--preferences", str(pairs), "--data", str(bench)) == 0
+    out = capsys.readouterr().out
+    assert f"preferences: the first 1 rows of {pairs} are well formed" in out
+    assert out.count(f"vlrewardbench: the first 16 rows of {bench} are well formed") == 1
+    for arguments, says in (
+        (["--preferences", str(bench)], "bench.jsonl, row 1: no field 'question'"),
+        (["--data", str(pairs)], "pairs.jsonl, row 1: no field 'query'"),
+        (["--data", str(strange)], "no slice is known for nobody_1"),
+    ):
+        assert dry(*arguments) == 2
+        assert says in capsys.readouterr().err
+    # the baseline's data count too
+    assert dry("--recipe", "zero-shot", "--baseline", "distill", "--preferences", str(bench)) == 2
+    assert dry("--data", "hub") == 0
+    assert "vlrewardbench: hub is not looked at by --dry-run." in capsys.readouterr().out
+
+
+def png() -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["compare", *BASELINES, "-o"], ["leaderboard", *BASELINES, "-o"], ["report", BASELINES[0], "-o"]],
+)
+def test_where_nothing_can_be_written_the_reason_and_the_right_option_are_said(arguments, tmp_path, capsys) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "nowhere", tmp_path / "file"):
+        assert main([*arguments, str(folder / "x.md")]) == 2
+        error = capsys.readouterr().err
+        assert f"there is no folder {folder}. Choose another -o." in error
+        assert len(error.strip().splitlines()) == 1
 
 
 def test_a_reader_that_leaves_early_is_no_regression(results) -> None:

@@ -100,6 +100,14 @@ def test_set_goes_before_a_record_and_a_profile_may_be_a_file(tmp_path: Path) ->
     assert mine.run_name().startswith("carevl-mine-vlrewardbench-")
 
 
+def test_a_run_is_named_by_its_whole_profile(tmp_path: Path) -> None:
+    assert resolve(profile="qwen2.5-vl-7b").run_name().startswith("carevl-qwen2.5-vl-7b-vlrewardbench-")
+    for name in ("qwen2.5-mine.yaml", "qwen2.5-mine.yml"):
+        path = tmp_path / name
+        path.write_text("dpo:\n")
+        assert resolve(profile=str(path)).run_name().startswith("carevl-qwen2.5-mine-vlrewardbench-")
+
+
 def test_secrets_stay_out_of_records() -> None:
     assert redacted(["http://me:abc@host/v1"]) == ["http://[redacted]@host/v1"]
     record = redacted({"model_args": {"api_key": "abc", "nested": [{"hf_token": "abc", "model": "m"}]}})

@@ -1,125 +1,178 @@
-"""Without torch and its kind everything works on finished runs, and the rest says which extra it needs."""
+"""The core install: verbs on finished runs work where nothing of the extras is there, and `run` names its extra."""
 
+import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 from harness.extras import EXTRAS
 from tests.toys import ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DISTILL, CAREVL = (str(ROOT / "results/baselines" / name) for name in ("distill", "carevl"))
+BASELINES = ROOT / "results/baselines"
+CAREVL, DISTILL = str(BASELINES / "carevl"), str(BASELINES / "distill")
+SMALL = ["--tasks", "vlrewardbench", "--set", "world.items=4"]
+SERVER = ["run", "--model", "openai", "--model-args", "base_url=http://127.0.0.1:9/v1,model=m,max_retries=0", *SMALL]
 
-LIGHT = f"""
-import importlib.metadata, sys
-from importlib.abc import MetaPathFinder
+# a process in which some packages are not installed: neither their modules nor their metadata are found
+WITHOUT = """
+import importlib.abc, importlib.metadata, json, os, sys
 
-class Absent(MetaPathFinder):
+modules, packages = map(set, json.loads(os.environ["NOT_INSTALLED"]))
+known = importlib.metadata.Distribution.from_name
+
+class NotInstalled(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {sorted({*EXTRAS["train"], *EXTRAS["server"], "huggingface_hub"})!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+        if name.partition(".")[0] in modules:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-sys.meta_path.insert(0, Absent())
-import importlib.util
-found = importlib.util.find_spec
-def find_spec(name, package=None):
-    try:
-        return found(name, package)
-    except ModuleNotFoundError:
-        return None
-importlib.util.find_spec = find_spec
+def from_name(name):
+    if name.replace("_", "-").lower() in packages:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return known(name)
+
+sys.meta_path.insert(0, NotInstalled())
+importlib.metadata.Distribution.from_name = from_name
 from harness.cli import main
 sys.exit(main(sys.argv[1:]))
 """
-"""A Python in which the extras cannot be found, as in an environment that has only the core."""
 
 
-def light(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HARNESS_RESULTS": str(results)}
-    command = [sys.executable, "-c", LIGHT, *arguments]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["compare", DISTILL, CAREVL],
-        ["gate", DISTILL, CAREVL, "--json", "OUT.json", "--junit", "OUT.xml"],
-        ["leaderboard", DISTILL, CAREVL, "--published", "-o", "OUT.html"],
-        ["report", CAREVL, DISTILL, "-o", "OUT.html"],
-        ["power", DISTILL, CAREVL, "--effect", "0.02"],
-        ["audit", "63.84", "85.71", "64.78", "--overall", "71.92"],
-        ["ls", "baselines"],
-        ["ls", "recipes"],
-    ],
-    ids=lambda arguments: " ".join(arguments[:1]),
-)
-def test_what_works_on_finished_runs_needs_no_extra(tmp_path: Path, arguments: list[str]) -> None:
-    done = light(tmp_path, *(text.replace("OUT", str(tmp_path / "out")) for text in arguments))
-    assert done.returncode == 0, done.stdout + done.stderr
+def pins(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / lock).read_text(), flags=re.MULTILINE))
 
 
-def answered(folder: Path) -> Path:
-    """One item's answers in both orders, as another tool would have written them."""
-    path = folder / "answers.jsonl"
-    said = ["Overall Judgment: Answer 1 is better.", "Overall Judgment: Answer 2 is better."]
-    lines = [{"id": "one", "text": text, "order": order} for text, order in zip(said, ([0, 1], [1, 0]), strict=True)]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
+def installed_without(absent: set[str]) -> str:
+    """List modules and packages as `WITHOUT` takes them; a module that another package has too stays."""
+    modules = [
+        module
+        for module, packages in importlib.metadata.packages_distributions().items()
+        if {normal(package) for package in packages} <= absent
+    ]
+    return json.dumps([modules, sorted(absent)])
 
 
-def test_judgments_made_elsewhere_are_scored_without_an_extra(tmp_path: Path) -> None:
-    bench = tmp_path / "bench.jsonl"
-    item = {"id": "one", "category": "general", "query": "Which?", "response": ["a", "b"], "human_ranking": [0, 1]}
-    bench.write_text(json.dumps(item) + "\n")
-    arguments = ["--task", "vlrewardbench", "--data", str(bench), "--protocol", "both-orders"]
-    done = light(tmp_path, "score", str(answered(tmp_path)), *arguments)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "100.0" in done.stdout
+@pytest.fixture(scope="module")
+def core() -> str:
+    """An environment of the core's lock and nothing else."""
+    everything = {normal(d.metadata["Name"]) for d in importlib.metadata.distributions()}
+    assert set(EXTRAS["train"]) | set(EXTRAS["server"]) <= everything
+    return installed_without(everything - set(pins("requirements-core.txt")) - {"vlrm-harness"})
 
 
-def test_data_on_the_hub_need_the_extra_and_it_is_said(tmp_path: Path) -> None:
-    done = light(tmp_path, "score", str(answered(tmp_path)), "--task", "vlrewardbench", "--data", "hub")
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
-    assert "from the hub needs" in line
-    assert "vlrm-harness[train]" in line
+def harness(folder: Path, absent: str, *arguments: str) -> tuple[int, str]:
+    environment = {
+        **os.environ,
+        "NOT_INSTALLED": absent,
+        "HARNESS_RESULTS": str(folder / "results"),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-c", WITHOUT, *arguments]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said, said
+    assert "Warning" not in said, said
+    return done.returncode, said
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "says"),
     [
-        ["--recipe", "carevl", "--tasks", "vlrewardbench"],
-        ["--recipe", "carevl", "--tasks", "vlrewardbench", "--dry-run"],
-        ["--model", "openai", "--tasks", "vlrewardbench"],
+        (["compare", DISTILL, CAREVL], "macro"),
+        (["power", DISTILL, CAREVL], "items"),
+        (["gate", DISTILL, CAREVL, "--junit", "g.xml", "--markdown", "g.md", "--json", "g.json"], "PASS"),
+        (["leaderboard", CAREVL, DISTILL], "carevl"),
+        (["leaderboard", CAREVL, "--task", "vlrewardbench", "--published", "--format", "html"], "Gemini-1.5-Pro"),
+        (["report", CAREVL, DISTILL], "Written: report.html"),
+        (["audit", "63.84", "85.71", "64.78", "--overall", "71.92", "--macro", "71.44"], "left out"),
+        (["baseline", "accept", CAREVL, "--reason", "again"], "Accepted"),
+        (["ls", "tasks"], "vlrewardbench"),
+        (["ls", "recipes"], "carevl"),
+        (["ls", "profiles"], "embedded"),
+        (["ls", "runs"], "runs in"),
+        (["ls", "baselines"], "baselines in"),
+    ],
+    ids=lambda value: " ".join(value[:1]) if isinstance(value, list) else "",
+)
+def test_a_verb_on_finished_runs_needs_the_core_alone(
+    arguments: list[str], says: str, core: str, tmp_path: Path
+) -> None:
+    code, said = harness(tmp_path, core, *arguments)
+    assert code == 0, said
+    assert says in said
+
+
+def test_judgments_made_elsewhere_are_scored_by_the_core_alone(core: str, tmp_path: Path) -> None:
+    item = {"id": "mmmu-5", "query": "what?", "response": ["good", "bad"], "human_ranking": [0, 1], "image": "1.jpg"}
+    text = "Overall Judgment: Answer 1 is better."
+    answers = [{"id": "mmmu-5", "text": text, "order": order} for order in ([0, 1], [1, 0])]
+    (tmp_path / "bench.jsonl").write_text(json.dumps(item) + "\n")
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+    score = ["score", "answers.jsonl", "--task", "vlrewardbench", "--out", "scored"]
+    code, said = harness(tmp_path, core, *score, "--data", "bench.jsonl")
+    assert code == 0, said
+    # data on the hub are another matter, and are found out late
+    code, said = harness(tmp_path, core, *score[:-1], "hub", "--data", "hub:MMInstruction/VL-RewardBench")
+    assert code == 2
+    assert "needs datasets, which is not installed. Fix: " in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "hub").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["run", "--recipe", "carevl", "--tasks", "vlrewardbench"], "train"),
+        (["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--dry-run"], "train"),
+        (["run", "--config", f"{CAREVL}/config.yaml"], "train"),
+        (["run", "--model", "qwen2_5_vl", "--tasks", "vlrewardbench"], "train"),
+        (SERVER, "server"),
     ],
 )
-def test_run_names_the_extra_that_it_needs_in_one_line(tmp_path: Path, arguments: list[str]) -> None:
-    done = light(tmp_path, "run", *arguments)
-    assert done.returncode == 2, done.stdout + done.stderr
-    (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("harness: harness run needs torch")
-    assert "pip install 'vlrm-harness[train]'" in line
-    assert not list(tmp_path.glob("runs/*"))
+def test_a_run_names_its_extra_in_one_line_and_leaves_nothing(
+    arguments: list[str], extra: str, core: str, tmp_path: Path
+) -> None:
+    code, said = harness(tmp_path, core, *arguments)
+    assert code == 2
+    assert len(said.splitlines()) == 1
+    assert f"not installed. Fix: make install, or pip install 'vlrm-harness[{extra}]'" in said
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_the_extras_are_those_of_the_package() -> None:
-    for extra, modules in EXTRAS.items():
-        listed = {entry.split(">")[0].strip() for entry in PROJECT["optional-dependencies"][extra]}
-        assert listed == {module.replace("_", "-") for module in modules}
-    assert not [entry for entry in PROJECT["dependencies"] if "==" in entry]
+def test_a_name_that_is_not_known_is_told_before_what_is_missing(core: str, tmp_path: Path) -> None:
+    code, said = harness(tmp_path, core, "run", "--recipe", "carvl", "--tasks", "vlrewardbench")
+    assert code == 2
+    assert "Did you mean 'carevl'?" in said
 
 
-def test_the_action_installs_the_core_where_it_trains_nothing() -> None:
-    action = yaml.safe_load((ROOT / ".github/actions/gate/action.yml").read_text())
-    install = next(step for step in action["runs"]["steps"] if step["name"] == "Install the harness")["run"]
-    assert 'if [ -z "$RECIPE" ]; then lock=requirements-core.txt; fi' in install
-    core = {line.split("==")[0] for line in (ROOT / "requirements-core.txt").read_text().splitlines() if "==" in line}
-    assert {"numpy", "scipy", "rich"} <= core
-    assert not core & {module.replace("_", "-") for modules in EXTRAS.values() for module in modules}
+def test_a_server_is_asked_without_trl(tmp_path: Path) -> None:
+    code, said = harness(tmp_path, installed_without({"trl"}), *SERVER)
+    assert code == 2
+    assert "no server answers at" in said
+    code, said = harness(tmp_path, installed_without({"openai"}), *SERVER)
+    assert "--model openai needs openai, which is not installed." in said
+
+
+def test_extras_and_locks_are_what_the_metadata_say() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {
+        extra: {re.match(r"[\w-]+", line)[0].lower() for line in lines}
+        for extra, lines in (project["optional-dependencies"] | {"core": project["dependencies"]}).items()
+    }
+    assert names["train"] == set(EXTRAS["train"])
+    assert names["server"] <= set(EXTRAS["server"])
+    light, whole = pins("requirements-core.txt"), pins("requirements.txt")
+    assert names["core"] <= set(light)
+    assert not set(light) & (names["train"] | names["server"])
+    assert light.items() <= whole.items()
+    for lock in ("requirements.txt", "requirements-core.txt"):
+        assert "://" not in (ROOT / lock).read_text()

@@ -27,6 +27,9 @@ def test_the_wheel_works_in_another_folder(tmp_path: Path) -> None:
     code = "import harness; print(harness.__file__)"
     found = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert str(tmp_path) in found.stdout
+    assert (tmp_path / "site/harness/py.typed").exists()
+    told = "docs/statistics.md is here: "
+    assert Path(harness("compare", "--help").split(told)[1].splitlines()[0]).is_file()
     assert "vlrewardbench" in harness("ls", "tasks")
     assert "carevl" in harness("ls", "recipes")
     small = ["--set", "world.items=4", "--baseline", "none"]

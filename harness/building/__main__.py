@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from harness.extras import need
+from harness.extras import require
 
 ASSETS = Path(__file__).parent.parent / "embedded" / "assets"
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ASSETS, help="where judge/ or expert-N/ are written")
     parser.add_argument("--judge", type=Path, default=ASSETS / "judge", help="the judge the experts start from")
     options = parser.parse_args()
-    need("train", "rebuilding the embedded models")
+    require("rebuilding the embedded models", "train")
     if options.what == "judge":
         build_judge(options.out / "judge", options.seed)
     elif options.what == "check":

@@ -6,16 +6,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.config import differing_keys
 from harness.counting.metrics import HEADLINES, METRICS, Metric, of_slice, primary
-from harness.counting.results import TaskResult, label
+from harness.counting.results import TaskResult, names_of, same_run, settings_apart
 from harness.errors import HarnessError, unknown
 from harness.protocols import FloatArray
-from harness.records import Run
 from harness.stats.intervals import Estimate, correlation_of, leave_one_out, paired, unknown_error
 from harness.stats.mcnemar import McNemar, mcnemar
 from harness.stats.multiplicity import CORRECTIONS, holm
@@ -99,7 +97,10 @@ class Comparison:
     """Pearson's, between the two runs' item scores; NaN where one of them does not vary."""
     bounds: tuple[float, float] | None
     """Of the first difference, over all that answers without a verdict could have been; None if there are none."""
-    config_differences: list[str] = field(default_factory=list)
+    settings: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    """The settings that differ, each with the baseline's value and the candidate's."""
+    names: tuple[str, str] = ("baseline", "candidate")
+    """What the baseline and the candidate are called, so that all runs of a comparison can be told apart."""
     level: float = 0.95
 
     @property
@@ -111,6 +112,11 @@ class Comparison:
     def unmatched(self) -> int:
         """Items that only one run has."""
         return self.ledger.baseline_only + self.ledger.candidate_only
+
+    @property
+    def same_run(self) -> bool:
+        """Whether a run is compared with itself."""
+        return same_run(self.baseline, self.candidate)
 
     @property
     def one_seed(self) -> bool:
@@ -155,7 +161,7 @@ class Comparison:
     def sentence(self) -> str:
         """Say the verdict in one sentence."""
         first = self.headline[0]
-        names = " against ".join(names_of(self.candidate.run, self.baseline.run))
+        names = " against ".join(reversed(self.names))
         metric = primary(self.candidate.kind)
         scale, digits = (100, 1) if metric.percent else (1, 3)
         of = "points of " if metric.percent else "of "
@@ -168,12 +174,6 @@ class Comparison:
         p = format_p(first.estimate.p)
         told = f"{100 * self.level:g} % interval {interval}, p {p if p.startswith('<') else f'= {p}'}"
         return f"{names}: {first.verdict}, {size}, {told}."
-
-
-def names_of(*runs: Run) -> list[str]:
-    """Name runs by recipe or model, or by their whole names where those are alike."""
-    short = [label(run) for run in runs]
-    return short if len(set(short)) == len(short) else [run.name for run in runs]
 
 
 def format_p(p: float) -> str:
@@ -189,7 +189,7 @@ def compare(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    other_prompts: bool = True,
+    other_prompts: bool = False,
 ) -> Comparison:
     """Compare two runs of the same task, data and protocol.
 
@@ -216,6 +216,7 @@ def compare(
     pairs = [*headline, *_countable([of_slice(kind, name) for name in candidate.slices], base, cand)]
     found, count = _differences(base, cand, pairs, level, resamples, seed), len(headline)
     adjusted = holm([difference.estimate.p for difference in found[count:]])
+    names = names_of([baseline, candidate])
     return Comparison(
         baseline,
         candidate,
@@ -225,7 +226,8 @@ def compare(
         _mcnemar(base, cand),
         correlation_of(_item_scores(base, first), _item_scores(cand, first)),
         _bounds(base, cand),
-        differing_keys(baseline.run.config, candidate.run.config),
+        settings_apart(baseline.run, candidate.run),
+        (names[0], names[1]),
         level,
     )
 
@@ -237,16 +239,17 @@ def compare_many(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    other_prompts: bool = True,
+    other_prompts: bool = False,
 ) -> list[Comparison]:
     """Compare several candidates with one baseline; the first metric's p is corrected over the candidates."""
     found = [compare(baseline, candidate, level, resamples, seed, other_prompts) for candidate in candidates]
     if len(found) < 2:
         return found
+    base, *names = names_of([baseline, *candidates])
     adjusted = CORRECTIONS[correction]([comparison.headline[0].estimate.p for comparison in found])
     return [
-        replace(one, headline=[replace(one.headline[0], adjusted_p=p), *one.headline[1:]])
-        for one, p in zip(found, adjusted, strict=True)
+        replace(one, headline=[replace(one.headline[0], adjusted_p=p), *one.headline[1:]], names=(base, name))
+        for one, p, name in zip(found, adjusted, names, strict=True)
     ]
 
 

@@ -1,10 +1,12 @@
 """What a comparison says: its tables, its verdict, and in plain sentences what they do and do not speak of."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from harness.compare.comparison import FEW, Comparison, Difference, bootstrap_interval, format_p, names_of
+from harness.compare.comparison import FEW, Comparison, Difference, bootstrap_interval, format_p
 from harness.counting.metrics import Metric
+from harness.counting.results import CODE, TaskResult, label, settings_apart
+from harness.records import Run
 from harness.sheets.figures import WIDE, points
 from harness.sheets.sheet import Cell, Column, Sheet, text
 
@@ -20,11 +22,12 @@ def differences(comparison: Comparison, every_slice: bool = False, bootstrap: bo
         bootstrap: give the BCa bootstrap's interval beside the deciding one.
     """
     synthetic = "synthetic " if comparison.candidate.task.synthetic else ""
-    names = " − ".join(names_of(comparison.candidate.run, comparison.baseline.run))
-    columns = [Column("metric"), Column("baseline", "number"), Column("candidate", "number")]
+    names = " − ".join(reversed(comparison.names))
+    columns = [Column("metric"), Column("baseline", "number", 3, "base"), Column("candidate", "number", 3, "cand")]
     columns += [Column(f"difference, {100 * comparison.level:g} %", "number")]
-    columns += [Column("bootstrap (BCa)", "number")] if bootstrap else []
-    columns += [Column("p", "number"), Column("p (Holm)", "number"), Column("shows, 80 %", "number", spare=1)]
+    columns += [Column("bootstrap (BCa)", "number", spare=4)] if bootstrap else []
+    columns += [Column("p", "number", spare=1), Column("p (Holm)", "number", spare=2)]
+    columns += [Column("shows, 80 %", "number", spare=5)]
     slices = comparison.slices if every_slice or len(comparison.slices) <= WIDE else []
     groups = (comparison.headline, slices)
     return Sheet(
@@ -84,32 +87,33 @@ def by_seed(comparison: Comparison) -> Sheet | None:
 def candidates(comparisons: Sequence[Comparison], correction: str) -> Sheet:
     """Make the table of several candidates against one baseline, on the first metric."""
     first = comparisons[0].headline[0].metric
-    named = names_of(comparisons[0].baseline.run, *(c.candidate.run for c in comparisons))
     columns = (
         Column("candidate"),
-        Column(first.heading, "number"),
+        Column(first.heading, "number", spare=3),
         Column(f"difference, {100 * comparisons[0].level:g} %", "number"),
-        Column("p", "number"),
-        Column(f"p ({'Holm' if correction == 'holm' else 'BH'})", "number"),
-        Column("verdict"),
+        Column("p", "number", spare=4),
+        Column(f"p ({'Holm' if correction == 'holm' else 'BH'})", "number", spare=2),
+        Column("verdict", spare=1),
     )
     rows = []
-    for name, comparison in zip(named[1:], comparisons, strict=True):
+    for comparison in comparisons:
         one = comparison.headline[0]
         estimate = one.estimate
         adjusted = one.adjusted_p if one.adjusted_p is not None else estimate.p
-        cells = [text(name), Cell(one.candidate, points(one.candidate, first))]
+        cells = [text(comparison.names[1]), Cell(one.candidate, points(one.candidate, first))]
         cells.append(_interval(one))
         cells += [Cell(p, format_p(p)) for p in (estimate.p, adjusted)]
         rows.append((*cells, text(one.verdict)))
     synthetic = " synthetic" if comparisons[0].candidate.task.synthetic else ""
-    return Sheet(f"against {named[0]}, paired over{synthetic} items they share", columns, (tuple(rows),))
+    title = f"against {comparisons[0].names[0]}, paired over{synthetic} items they share"
+    return Sheet(title, columns, (tuple(rows),), tuple(runs_apart([c.candidate for c in comparisons])))
 
 
 def remarks(comparison: Comparison) -> list[str]:
     """Say what the comparison rests on, and what it does not speak of."""
     first = comparison.headline[0]
-    told = [_how_p(comparison)]
+    told = ["Both are the same run: this says nothing about any other."] if comparison.same_run else []
+    told.append(_how_p(comparison))
     if comparison.one_seed:
         told.append("One seed: this speaks of these checkpoints, not of the recipe. More: --seeds 0,1,2,3,4.")
     if comparison.other_words:
@@ -134,6 +138,42 @@ def remarks(comparison: Comparison) -> list[str]:
             f"{signed(first.metric, low)} and {signed(first.metric, high)}."
         )
     return told
+
+
+def differ_in(settings: Mapping[str, tuple[object, ...]], who: str = "They", most: int = 8) -> list[str]:
+    """Say in one sentence which settings differ, with their values; nothing where none does.
+
+    Args:
+        settings: each with the value that every run has, as `settings_apart` gives them.
+        who: differ.
+        most: settings named.
+    """
+    told = [
+        key if key == CODE else f"{key} ({' | '.join(setting(value, 32) for value in values)})"
+        for key, values in settings.items()
+    ]
+    more = [f"{len(told) - most} more"] if len(told) > most else []
+    return [f"{who} differ in: {', '.join(told[:most] + more)}."] if told else []
+
+
+def runs_apart(results: Sequence[TaskResult]) -> list[str]:
+    """Say of each recipe or model that has several of the runs which of their settings differ."""
+    runs: dict[str, list[Run]] = {}
+    for result in results:
+        runs.setdefault(label(result.run), []).append(result.run)
+    return [
+        sentence
+        for name, alike in runs.items()
+        for sentence in differ_in(settings_apart(*alike), f"The {len(alike)} runs of {name}, from the top,")
+    ]
+
+
+def setting(value: object, longest: int = 160) -> str:
+    """Write the value of a setting."""
+    if value is None:
+        return "–"
+    told = ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+    return told if len(told) <= longest else f"{told[: longest - 1]}…"
 
 
 def _how_p(comparison: Comparison) -> str:

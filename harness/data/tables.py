@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import DataError, HarnessError
-from harness.extras import need
+from harness.extras import require
 
 Row = dict[str, Any]
 JSON_LINES = (".jsonl", ".json", ".ndjson")
@@ -332,7 +332,7 @@ def hub_folder(spec: str) -> Path:
     Raises:
         HarnessError: if the hub cannot be reached and nothing is cached.
     """
-    need("train", f"reading {spec!r} from the hub")
+    require(f"reading {spec!r} from the hub", "train", ("datasets",))
     import huggingface_hub
 
     name, _, revision = spec.partition("@")
@@ -361,7 +361,7 @@ def hub_rows(spec: str, split: str) -> Iterator[Row]:
     Raises:
         HarnessError: if the hub cannot be reached and nothing is cached.
     """
-    need("train", f"reading {spec!r} from the hub")
+    require(f"reading {spec!r} from the hub", "train", ("datasets",))
     import datasets
 
     name, _, revision = spec.partition("@")

@@ -158,7 +158,7 @@ def _copy(folder: RunFolder, path: Path, record: str) -> None:
         part.mkdir(parents=True)
         for file in _files(folder):
             shutil.copyfile(file, part / file.name)
-        write_atomically(part / HISTORY, record)
+        write_atomically(part / HISTORY, record, "--name")
         if path.exists():
             path.rename(old)
         part.rename(path)

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.compare.comparison import Comparison, Difference, names_of
+from harness.compare.comparison import Comparison, Difference
 from harness.compare.power import design, settle
 from harness.errors import ExitCode, HarnessError
 
@@ -86,8 +86,14 @@ def decide(comparison: Comparison, terms: Terms) -> Ruling:
     """Rule on a comparison.
 
     Raises:
-        HarnessError: if the metric is none of the comparison's, or the margin lets everything through.
+        HarnessError: if the two are one run, the metric is none of the comparison's, or the margin lets everything
+            through.
     """
+    if comparison.same_run:
+        raise HarnessError(
+            f"{' and '.join(comparison.names)} are the same run, which always passes against itself.",
+            "Name the candidate's run.",
+        )
     decisive = comparison.find(terms.metric)
     if decisive.metric.percent and terms.margin >= 1:
         raise HarnessError(
@@ -117,8 +123,8 @@ class _Words:
     def what(self) -> str:
         """Say the verdict, the difference, its interval and what was asked."""
         metric, got = self.decisive.metric, self.decisive.estimate
-        base, cand = self.comparison.baseline, self.comparison.candidate
-        names = " against ".join(names_of(cand.run, base.run))
+        cand = self.comparison.candidate
+        names = " against ".join(reversed(self.comparison.names))
         interval = (
             "interval not estimable"
             if math.isnan(got.error)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import provenance
-from harness.config import WorldSettings, differing_keys
+from harness.config import WorldSettings, differing
 from harness.data.benchmark import Inventory, imageless_items
 from harness.data.tables import fingerprint, path_fingerprint
 from harness.errors import DataError, HarnessError, RunIncompleteError, unknown
@@ -270,9 +270,9 @@ def score(
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
     folder = RunFolder(out or root / (name or f"{label}-{content.name}-{digest}").replace("/", "_"))
     if folder.exists():
-        if differing := differing_keys(folder.read_run().config, config):
+        if apart := differing(folder.read_run().config, config):
             raise HarnessError(
-                f"{folder.path} holds another run: {', '.join(differing)} differ{'s' if len(differing) == 1 else ''}.",
+                f"{folder.path} holds another run: {', '.join(apart)} differ{'s' if len(apart) == 1 else ''}.",
                 "Choose another --name or --out.",
             )
         return folder

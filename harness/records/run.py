@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.records.item import Kind
 
@@ -23,7 +23,10 @@ class TaskRecord(BaseModel):
     data: str
     """Where the data came from: `embedded`, a file's name, or a hub name with its revision."""
     release: str = ""
-    """The published release that the data are by their counts, or that they are none; empty where none is known."""
+    """The published release that the data are by their counts, or that they are none; empty where none is known.
+
+    Always empty for synthetic data, which have a release's counts on purpose; records made before said its name.
+    """
     data_fingerprint: str
     """Hash over every item of the data set, labels and images included, before `--limit`."""
     data_items: int
@@ -39,6 +42,12 @@ class TaskRecord(BaseModel):
     """Why this judge cannot be asked this task, if so; then there are no judgments."""
     prompts: dict[str, str] = Field(default_factory=dict)
     """Per seed, the hash of the prompt that the judge was asked with."""
+
+    @model_validator(mode="after")
+    def _no_release_is_synthetic(self) -> "TaskRecord":
+        if self.synthetic:
+            self.release = ""
+        return self
 
 
 class StageRecord(BaseModel):

@@ -10,10 +10,11 @@
 | `log.txt` | what libraries had to say |
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,8 +29,21 @@ from harness.records.run import Run
 R = TypeVar("R", Item, Judgment)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step, so that a reader never sees half a file."""
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The errors of a disk, a quota or a limit that leaves no room."""
+
+
+def write_atomically(path: Path, text: str, option: str = "--out") -> None:
+    """Replace `path` by `text` in one step, so that a reader never sees half a file.
+
+    Args:
+        path: the file.
+        text: its content.
+        option: the option that names another place.
+
+    Raises:
+        HarnessError: saying why it cannot be written, and what to do.
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with part.open("w", encoding="utf-8") as file:
@@ -38,8 +52,17 @@ def write_atomically(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise HarnessError(f"cannot write {path}: {error.strerror}.", "Free some space or choose --out.") from error
+        with suppress(OSError):
+            part.unlink()
+        raise unwritable(path, error, option) from error
+
+
+def unwritable(path: Path, error: OSError, option: str) -> HarnessError:
+    """Say why `path` cannot be written, and what to do: free some space, or name another by `option`."""
+    astray = error.errno in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir()
+    reason = f"there is no folder {path.parent}" if astray else error.strerror
+    fix = "Free some space." if error.errno in DISK_IS_FULL else f"Choose another {option}."
+    return HarnessError(f"cannot write {path}: {reason}.", fix)
 
 
 class RunFolder:

@@ -24,10 +24,12 @@ import io
 import json
 import math
 import re
+import textwrap
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.sheets.sheet import Cell, Column, Sheet
 
@@ -62,23 +64,24 @@ def isolated(text: str, escape: Callable[[str], str] = str) -> str:
 
 
 def fitting(sheet: Sheet, width: int) -> tuple[Sheet, list[str]]:
-    """Leave out spare columns until the table is at most `width` characters wide, as far as it has any.
+    """Abbreviate headings, then leave out spare columns, until the table is at most `width` characters wide.
 
     Returns:
-        The narrower table and the headings that were left out.
+        The narrower table, which may still be too wide, and the headings that were left out.
     """
-    widest = [max(len(shown) for shown in shown_in) for shown_in in _shown(sheet)]
-    # a text can be broken, down to some words a line
-    needed = [w if c.numeric else min(w, 16) for w, c in zip(widest, sheet.columns, strict=True)]
+    short = replace(sheet, columns=tuple(replace(c, heading=c.short or c.heading) for c in sheet.columns))
     kept = list(range(len(sheet.columns)))
-    while sum(needed[i] + 3 for i in kept) + 1 > width:
+    forms = [(form, _needed(form)[0]) for form in (sheet, short)]
+    while True:
+        fits = [form for form, needed in forms if sum(needed[i] + 3 for i in kept) + 1 <= width]
         first = max(kept, key=lambda i: (sheet.columns[i].spare, i))
-        if not sheet.columns[first].spare:
+        if fits or not sheet.columns[first].spare:
             break
         kept.remove(first)
+    columns = (fits or [short])[0].columns
     left_out = [column.heading for i, column in enumerate(sheet.columns) if i not in kept]
     groups = tuple(tuple(tuple(row[i] for i in kept) for row in group) for group in sheet.groups)
-    return Sheet(sheet.title, tuple(sheet.columns[i] for i in kept), groups, sheet.notes), left_out
+    return Sheet(sheet.title, tuple(columns[i] for i in kept), groups, sheet.notes), left_out
 
 
 def _shown(sheet: Sheet) -> list[list[str]]:
@@ -86,12 +89,63 @@ def _shown(sheet: Sheet) -> list[list[str]]:
     return [[column.heading, *(row[i].shown for row in sheet.rows)] for i, column in enumerate(sheet.columns)]
 
 
+class _Words(textwrap.TextWrapper):
+    """Breaks a text at spaces, and behind a hyphen where that must be; elsewhere only what is longer than a line."""
+
+    wordsep_re = re.compile(r"(\s+)|(?<=\w-)(?=\w)")
+
+
+def _needed(sheet: Sheet) -> tuple[list[int], list[int]]:
+    """Say how narrow each column may become without a broken word or figure, and how wide it is unbroken."""
+    from rich.cells import cell_len
+
+    least, widest = [], []
+    for i, (column, shown) in enumerate(zip(sheet.columns, _shown(sheet), strict=True)):
+        told = [isolated(part) for part in shown]
+        widest.append(max(map(cell_len, told)))
+        words = [word for part in told for word in part.split()]
+        if column.numeric:
+            least.append(max(map(cell_len, (*told[0].split(), *told[1:])), default=0))
+        elif i == 0:
+            # it names the rows: only names as long as a run's are broken, behind their hyphens
+            pieces = [piece for word in words for piece in _Words.wordsep_re.split(word) if piece]
+            least.append(max(*map(cell_len, pieces), min(24, max(map(cell_len, words)))) if words else 0)
+        else:
+            # sentences need some words a line
+            least.append(max(min(24, max(map(cell_len, words), default=0)), min(16, widest[i])))
+    return least, widest
+
+
+def _widths(sheet: Sheet, width: int) -> list[int]:
+    """Share out the width of a terminal: the narrowest column grows first, the longest words are broken first."""
+    found, widest = _needed(sheet)
+    texts = [i for i, column in enumerate(sheet.columns) if not column.numeric]
+    room = width - 1 - sum(least + 3 for least in found)
+    while room < 0 and (long := [i for i in texts if found[i] > 8]):
+        found[max(long, key=found.__getitem__)] -= 1
+        room += 1
+    while room > 0 and (broken := [i for i, least in enumerate(found) if least < widest[i]]):
+        found[min(broken, key=found.__getitem__)] += 1
+        room -= 1
+    return found
+
+
 def rich_table(sheet: Sheet, width: int = 120) -> "Table":
     """Draw a table for a terminal; a narrow one gets fewer columns, and the caption says which are missing."""
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     sheet, left_out = fitting(sheet, width)
+    widths = _widths(sheet, width)
+
+    def told_in(column: int, shown: str, style: str = "") -> Text:
+        shown, room = isolated(shown), max(1, widths[column])
+        if cell_len(shown) > room:
+            long = max(map(cell_len, shown.split())) > room
+            shown = "\n".join(_Words(room, break_on_hyphens=long).wrap(shown))
+        return Text(shown, style=style)
+
     told = [*sheet.notes, *([f"No room here for: {', '.join(left_out)}."] if left_out else [])]
     table = Table(
         title=Text(isolated(sheet.title), style="italic"),
@@ -99,15 +153,12 @@ def rich_table(sheet: Sheet, width: int = 120) -> "Table":
         caption=Text("\n".join(isolated(note) for note in told), style="dim") if told else None,
         caption_justify="left",
     )
-    for column in sheet.columns:
-        heading = Text(isolated(column.heading))
-        if column.numeric:
-            table.add_column(heading, justify="right", no_wrap=True)
-        else:
-            table.add_column(heading, overflow="fold")
+    for i, column in enumerate(sheet.columns):
+        side: Literal["left", "right"] = "right" if column.numeric else "left"
+        table.add_column(told_in(i, column.heading), justify=side, overflow="fold", width=widths[i])
     for group in sheet.groups:
         for row in group:
-            table.add_row(*(Text(isolated(cell.shown), style=_STYLES[cell.mark]) for cell in row))
+            table.add_row(*(told_in(i, cell.shown, _STYLES[cell.mark]) for i, cell in enumerate(row)))
         table.add_section()
     return table
 

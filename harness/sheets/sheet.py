@@ -32,6 +32,8 @@ class Column:
     kind: Holds = "text"
     spare: int = 0
     """Where there is no room, columns are left out, the highest first; 0 always stays."""
+    short: str = ""
+    """An abbreviation of the heading, for where only that has room; empty for none."""
 
     @property
     def numeric(self) -> bool:

@@ -133,7 +133,8 @@ def libraries_to(log: Path) -> Iterator[Console]:
     sys.stderr.flush()
     screen = os.dup(1)
     errors = os.dup(2)
-    with log.open("ab") as file, os.fdopen(os.dup(screen), "w", encoding="utf-8") as terminal:
+    encoding, errors_in = sys.stdout.encoding or "utf-8", sys.stdout.errors
+    with log.open("ab") as file, os.fdopen(os.dup(screen), "w", encoding=encoding, errors=errors_in) as terminal:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:

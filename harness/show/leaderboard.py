@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.compare.findings import runs_apart
 from harness.counting.cache import Cache, Counted, Figure
 from harness.counting.metrics import HEADLINES, METRICS, Metric, of_slice, primary
-from harness.counting.results import label, slices_of
+from harness.counting.results import names_of, slices_of
 from harness.errors import HarnessError, NotApplicableError
 from harness.records import Kind, Run, RunFolder
 from harness.records.published import PublishedRow, read_published
@@ -89,17 +90,16 @@ def _section(runs: list[Counted], cache: Cache) -> Sheet:
     ranks = None if runs[0].result.unclustered else cache.ranks(runs, leading)
     metrics = _metrics(runs)
     best = {metric: _best(metric, runs, cache) for metric in metrics}
-    labels = [label(counted.result.run) for counted in runs]
-    alike = len(set(labels)) < len(labels)
+    names = names_of([counted.result for counted in runs])
     columns = (
         Column("recipe"),
-        *((Column("rank", "count"), Column("ties")) if ranks else ()),
+        *((Column("rank", "count", spare=1), Column("ties", spare=1)) if ranks else ()),
         *(Column(m.heading, "share" if m.percent else "number", _spare(m, kind, metrics)) for m in metrics),
         Column("items", "count", spare=4),
         Column("seeds", "count", spare=5),
         Column("profile", spare=7),
         Column("base model", spare=8),
-        Column("run", spare=0 if alike else 9),
+        Column("run", spare=9),
         Column("data", spare=10),
         Column("protocol", spare=11),
     )
@@ -108,7 +108,7 @@ def _section(runs: list[Counted], cache: Cache) -> Sheet:
         run, task = counted.result.run, counted.result.task
         rows.append(
             (
-                text(labels[i]),
+                text(names[i]),
                 *(_standing(ranks[i]) if ranks else ()),
                 *(_cell(counted.figures.get(m), m, i in best[m], m.name in HEADLINES[kind][:2]) for m in metrics),
                 count(task.items),
@@ -116,7 +116,7 @@ def _section(runs: list[Counted], cache: Cache) -> Sheet:
                 text(str(run.config.get("profile") or "–")),
                 text(base_model(run)),
                 text(counted.result.folder.name),
-                text(task.release or task.data),
+                text("embedded synthetic" if task.synthetic else task.release or task.data),
                 text(counted.result.protocol.spec),
             )
         )
@@ -201,7 +201,7 @@ def _notes(runs: Sequence[Counted], ranks: list[Rank] | None) -> list[str]:
     ):
         if len(differ) > 1:
             told.append(f"They were {what}.")
-    return told
+    return told + runs_apart([counted.result for counted in runs])
 
 
 def published(folder: Path, task: str) -> list[PublishedRow]:

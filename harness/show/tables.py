@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.counting.metrics import METRICS, Metric, estimate, of_slice
-from harness.counting.results import TaskResult, label, slices_of
+from harness.counting.results import TaskResult, names_of, slices_of
 from harness.sheets.figures import SYNTHETIC, WIDE, figure, points
 from harness.sheets.sheet import Cell, Column, Sheet, count, text
 from harness.stats.intervals import Estimate
@@ -20,14 +20,15 @@ def results_sheets(results: Sequence[tuple[str, TaskResult]]) -> list[Sheet]:
     """
     _, first = results[0]
     slices = slices_of([result for _, result in results])
-    metrics = _metrics(first, slices)
+    metrics, names = _metrics(first, slices), names_of([result for _, result in results])
+    named = [_named(name, role, result) for name, (role, result) in zip(names, results, strict=True)]
     rows = []
-    for role, result in results:
+    for name, (_, result) in zip(named, results, strict=True):
         cells = (_figure(result.estimate(metric), metric, i == 0) for i, (metric, _) in enumerate(metrics))
-        rows.append((named(role, result), *cells))
+        rows.append((name, *cells))
     columns = (Column("recipe"), *(Column(metric.heading, "number", spare) for metric, spare in metrics))
     sheets = [Sheet(_title(first), columns, (tuple(rows),))]
-    return sheets if len(slices) <= WIDE else [*sheets, _by_slice(results, slices)]
+    return sheets if len(slices) <= WIDE else [*sheets, _by_slice([result for _, result in results], named, slices)]
 
 
 def _title(result: TaskResult) -> str:
@@ -37,34 +38,33 @@ def _title(result: TaskResult) -> str:
 
 
 def _metrics(result: TaskResult, slices: Sequence[str]) -> list[tuple[Metric, int]]:
-    """List the columns: the headline and few slices, which always stay, and further figures, which may give way."""
+    """List the columns and how easily each gives way: never the headline, a slice before what sums slices up."""
     first, second, *others = (
         m for m in METRICS[result.kind].values() if m.name != "consistency" or not math.isnan(result.estimate(m).value)
     )
     few = [of_slice(result.kind, name) for name in slices] if len(slices) <= WIDE else []
-    return [*((metric, 0) for metric in (first, second, *few)), *((m, i) for i, m in enumerate(others, 1))]
+    return [(first, 0), (second, 1), *((metric, 2) for metric in few), *((m, i) for i, m in enumerate(others, 3))]
 
 
-def named(role: str, result: TaskResult) -> Cell:
+def _named(name: str, role: str, result: TaskResult) -> Cell:
     """Name a run in a table: what it is, its role, and its seeds where they are several."""
     seeds = len(result.tallies)
-    words = (label(result.run), role, f"({seeds} seeds)" if seeds > 1 else "")
+    words = (name, role, f"({seeds} seeds)" if seeds > 1 else "")
     return Cell(result.run.name, " ".join(word for word in words if word), mark="best" if role == "candidate" else "")
 
 
-def _by_slice(results: Sequence[tuple[str, TaskResult]], slices: Sequence[str]) -> Sheet:
+def _by_slice(results: Sequence[TaskResult], named: Sequence[Cell], slices: Sequence[str]) -> Sheet:
     """Make one row a slice and one column a run."""
-    _, first = results[0]
+    first = results[0]
     names = [item.slice for item in first.items]
     rows = []
     for name in slices:
         metric = of_slice(first.kind, name)
-        cells = (_figure(result.estimate(metric), metric, True) for _, result in results)
+        cells = (_figure(result.estimate(metric), metric, True) for result in results)
         rows.append((text(name), count(names.count(name)), *cells))
-    headings = (Column(named(role, result).shown, "number") for role, result in results)
-    return Sheet(
-        f"{first.task.task} by source", (Column("source"), Column("items", "count"), *headings), (tuple(rows),)
-    )
+    headings = (Column(name.shown, "number", spare=i) for i, name in enumerate(named))
+    columns = (Column("source"), Column("items", "count", spare=len(results)), *headings)
+    return Sheet(f"{first.task.task} by source", columns, (tuple(rows),))
 
 
 def _figure(estimate_: Estimate, metric: Metric, with_interval: bool) -> Cell:
@@ -74,7 +74,7 @@ def _figure(estimate_: Estimate, metric: Metric, with_interval: bool) -> Cell:
 def notes(result: TaskResult) -> list[str]:
     """Say which release the data are, and on how many answers the published pattern and the strict reader differ."""
     task, told = result.task, []
-    if task.release and not task.synthetic:
+    if task.release:
         counts = ", ".join(f"{name} {count}" for name, count in task.data_slices.items())
         told.append(
             f"[bold]These data are NOT a published release of {task.task}[/bold]: {task.data_items} items ({counts}). "

@@ -9,7 +9,6 @@ dimension, has a function `also(*inputs)` that returns it as text.
 
 import ast
 import hashlib
-import importlib.metadata
 import inspect
 import json
 import resource
@@ -24,6 +23,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from harness.data.tables import data_fingerprint, fingerprint
+from harness.provenance import packages
 from harness.records.run import StageRecord
 from harness.records.store import write_atomically
 
@@ -152,8 +152,9 @@ PLAIN_MODULES = (
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the computing libraries."""
-    return {package: importlib.metadata.version(package) for package in COMPUTING}
+    """Return the versions of the computing libraries; asking a server needs not all of them."""
+    known = packages()
+    return {package: known[package] for package in COMPUTING if package in known}
 
 
 @cache

@@ -9,13 +9,14 @@ from harness.registry import content_roots, results_root
 
 if TYPE_CHECKING:
     pass
-from harness.verbs.listing import plain_table
 from harness.verbs.showing import show_task
 
 
 def audit(options: Namespace) -> ExitCode:
     """Find the whole numbers behind published rows."""
     from harness.compare.audit import CATEGORIES, RANDOM_ROWS, chance, explanations, row_of, verdict
+    from harness.sheets.formats import rich_table
+    from harness.sheets.sheet import Column, Sheet, count, text
     from harness.show.console import Screen
 
     if options.task != "vlrewardbench":
@@ -30,14 +31,17 @@ def audit(options: Namespace) -> ExitCode:
     found = explanations(row)
     console = Screen()
     if found:
-        table = plain_table(
-            "splits that explain the row", "split", *CATEGORIES, "overall", "left out", "categories are"
+        columns = (
+            Column("split"),
+            *(Column(name, "number", spare=1) for name in (*CATEGORIES, "overall")),
+            Column("left out", "count"),
+            Column("categories are", spare=2),
         )
+        rows = []
         for e in found:
-            cells = [f"{r}/{n}" for r, n in zip(e.right, e.counted, strict=True)]
-            overall = f"{sum(e.right)}/{sum(e.counted)}"
-            table.add_row(e.name, *cells, overall, str(e.left_out), e.reading)
-        console.print(table)
+            pairs = [*zip(e.right, e.counted, strict=True), (sum(e.right), sum(e.counted))]
+            rows.append((text(e.name), *(text(f"{r}/{n}") for r, n in pairs), count(e.left_out), text(e.reading)))
+        console.print(rich_table(Sheet("splits that explain the row", columns, (tuple(rows),)), console.width))
     console.print(f"[bold]{verdict(row, found)}[/bold]")
     if found:
         often = chance(row, found[0].left_out)
@@ -53,15 +57,17 @@ def _audit_file(path: Path, write: bool) -> ExitCode:
     from harness.compare.audit import audited
     from harness.records.published import read_published
     from harness.records.store import write_atomically
+    from harness.sheets.formats import rich_table
+    from harness.sheets.sheet import Column, Sheet, text
     from harness.show.console import Screen
 
     rows = [audited(row) for row in read_published(path)]
-    table = plain_table(str(path), "model", "source", "audit")
-    for row in rows:
-        table.add_row(row.model, row.source, row.audit or "")
-    Screen().print(table)
+    columns = (Column("model"), Column("source", spare=1), Column("audit"))
+    cells = tuple((text(row.model), text(row.source), text(row.audit or "")) for row in rows)
+    console = Screen()
+    console.print(rich_table(Sheet(str(path), columns, (cells,)), console.width))
     if write:
-        write_atomically(path, "".join(row.model_dump_json(exclude_none=True) + "\n" for row in rows))
+        write_atomically(path, "".join(row.model_dump_json(exclude_none=True) + "\n" for row in rows), "--file")
     return ExitCode.OK
 
 

@@ -17,7 +17,7 @@ from harness.verbs.showing import format_of, read_results, write_sheets
 def compare(options: Namespace) -> ExitCode:
     """Compare finished runs with a baseline."""
     from harness.compare.comparison import compare_many
-    from harness.compare.findings import by_seed, candidates, differences, remarks
+    from harness.compare.findings import by_seed, candidates, differ_in, differences, remarks
     from harness.show.tables import results_sheets
 
     baseline, *others = read_results(options, options.baseline, *options.candidates)
@@ -31,9 +31,7 @@ def compare(options: Namespace) -> ExitCode:
     for comparison in found:
         table = differences(comparison, every_slice=True, bootstrap=options.bootstrap)
         seeds = by_seed(comparison)
-        notes = [comparison.sentence(), *remarks(comparison)]
-        if comparison.config_differences:
-            notes.append(f"Their configurations differ in: {', '.join(comparison.config_differences)}.")
+        notes = [comparison.sentence(), *remarks(comparison), *differ_in(comparison.settings)]
         sheets += [*([seeds] if seeds and options.format != "csv" else []), replace(table, notes=tuple(notes))]
     if len(found) > 1 and options.format != "csv":
         sheets.append(candidates(found, options.correct))
@@ -47,7 +45,7 @@ def power(options: Namespace) -> ExitCode:
     from harness.compare.power import plan
 
     baseline, candidate = read_results(options, options.baseline, options.candidate)
-    comparison = compare_results(baseline, candidate, options.level)
+    comparison = compare_results(baseline, candidate, options.level, other_prompts=True)
     sheet, told = plan(comparison, comparison.find(options.metric), options.effect)
     write_sheets([replace(sheet, notes=tuple(told))], options)
     return ExitCode.OK
@@ -58,23 +56,26 @@ def gate(options: Namespace) -> ExitCode:
     from harness.compare.comparison import compare as compare_results
     from harness.decide.gate import Ruling, Terms, decide, no_ruling
     from harness.decide.gate_report import reports
-    from harness.records.store import write_atomically
+    from harness.records.store import unwritable, write_atomically
     from harness.sheets.formats import harmless
 
     files = {name: path for name in ("junit", "markdown", "json") if (path := getattr(options, name)) is not None}
     for name, path in files.items():
-        if not path.parent.is_dir():
-            raise HarnessError(f"--{name} {path}: there is no folder {path.parent}.", "Make it first.")
-        if path.exists() and not path.is_file():
-            raise HarnessError(f"--{name} {path} is no plain file.", "Name one; it is replaced.")
-        # whatever goes wrong from here on, an earlier verdict is not left standing
-        path.unlink(missing_ok=True)
+        try:
+            if not path.parent.is_dir():
+                raise HarnessError(f"--{name} {path}: there is no folder {path.parent}.", "Make it first.")
+            if path.exists() and not path.is_file():
+                raise HarnessError(f"--{name} {path} is no plain file.", "Name one; it is replaced.")
+            # whatever goes wrong from here on, an earlier verdict is not left standing
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(path, error, f"--{name}") from error
     terms = Terms(options.margin, options.require == "improvement", options.alpha, options.metric)
 
     def write(ruling: Ruling) -> None:
         texts = reports(ruling)
         for name, path in files.items():
-            write_atomically(path, texts[name])
+            write_atomically(path, texts[name], f"--{name}")
 
     try:
         base, cand = read_results(options, options.baseline, options.candidate)

@@ -1,6 +1,6 @@
 """`harness run`: plan, train, judge, and show what came of it."""
 
-import errno
+import itertools
 import json
 import os
 from argparse import Namespace
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import SERVER
 from harness.errors import ExitCode, HarnessError, NotApplicableError
-from harness.extras import need
+from harness.extras import ASKING, require
 from harness.registry import Recipe, content_roots, list_runs, load_recipe, results_root
 
 if TYPE_CHECKING:
@@ -23,15 +23,13 @@ def run(options: Namespace) -> ExitCode:
     """Train, judge and compare."""
     from harness.show.console import RunConsole, libraries_to
 
-    need("train", "harness run")
-    if options.model == SERVER:
-        need("server", "harness run --model openai")
     roots = content_roots(options.include_path)
     given = _given(options)
     recipe = load_recipe(given["recipe"], roots) if given.get("recipe") else None
+    _require(given)
     plans = _plan(given, options, roots, recipe)
     if options.dry_run:
-        return _dry_run(plans)
+        return _dry_run(plans, roots)
     # idle threads that spin starve the ones that work; must be set before torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -72,7 +70,9 @@ def _explained(console: Any, log: Path) -> Iterator[None]:
 
 def _disk_is_full(error: BaseException) -> bool:
     """Tell a full disk also where a library says so in its own exception."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    from harness.records.store import DISK_IS_FULL
+
+    if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
         return True
     words = ("no space left", "file too large", "file write failed", "quota exceeded")
     return any(word in str(error).lower() for word in words)
@@ -86,11 +86,25 @@ def _given(options: Namespace) -> dict[str, Any]:
     """Collect the top-level settings from the command line or from a record."""
     if options.config:
         return _from_record(options)
-    if (options.recipe is None) == (options.model is None):
+    if options.recipe and options.model:
+        raise HarnessError(
+            "--recipe and --model were both given.", "Drop one: a recipe trains the judge of its profile."
+        )
+    if not options.recipe and not options.model:
         raise HarnessError("say what to judge: --recipe R or --model NAME.", "`harness ls recipes` lists the recipes.")
     if not options.tasks:
         raise HarnessError("--tasks is missing.", "Try --tasks vlrewardbench; `harness ls tasks` lists them.")
     return {"recipe": options.recipe, "model": options.model, **_explicit(options)}
+
+
+def _require(given: dict[str, Any]) -> None:
+    """Refuse at once what is not installed, a dry run too: the versions of what computes are part of the plan."""
+    if given.get("recipe"):
+        require(f"--recipe {given['recipe']}", "train")
+    elif given.get("model") == SERVER:
+        require(f"--model {SERVER}", "server")
+    else:
+        require(f"--model {given.get('model')}", "train", ASKING)
 
 
 def _explicit(options: Namespace) -> dict[str, Any]:
@@ -161,12 +175,49 @@ def _announce(console: Any, config: Any) -> None:
             console.print("The judge is the embedded one: tiny, and near chance on anything but its own world.")
 
 
-def _dry_run(plans: list[Plan]) -> ExitCode:
+FIRST_ROWS = 16
+"""Rows of a local file that `--dry-run` checks, images included."""
+
+
+def _look_at_data(plans: Sequence[Plan], roots: Sequence[Path]) -> Iterator[str]:
+    """Check the first rows of every local file, and say of what comes from the hub that it was not looked at.
+
+    Raises:
+        DataError: naming file, row, field, value and fix.
+    """
+    from harness.data.benchmark import entries
+    from harness.data.preferences import ALIASES, FIELDS
+    from harness.data.tables import checked_rows, read_rows
+    from harness.evaluate.hooks import data_file, load_hooks
+    from harness.registry import load_task
+
+    named = [pair for _, config, _, _ in plans for pair in (*config.data.items(), ("preferences", config.preferences))]
+    for name, source in dict.fromkeys(named):
+        if source == "embedded":
+            continue
+        if source == "hub" or source.startswith("hub:"):
+            yield f"{name}: {source} is not looked at by --dry-run."
+            continue
+        path = Path(source)
+        if name == "preferences":
+            rows = itertools.islice(read_rows(path), FIRST_ROWS)
+            found = len(list(checked_rows(rows, FIELDS, path.name, path.parent, ALIASES)))
+        else:
+            benchmark = load_hooks(name, load_task(name, roots).hooks).benchmark
+            path = data_file(benchmark, path)
+            rows = itertools.islice(read_rows(path), FIRST_ROWS)
+            found = len(list(entries(rows, path.name, path.parent, benchmark)))
+        yield f"{name}: the first {found} rows of {path} are well formed; the run checks the others."
+
+
+def _dry_run(plans: list[Plan], roots: Sequence[Path]) -> ExitCode:
     from harness.records import RunFolder
     from harness.show.console import Screen
 
     console = Screen()
     _announce(console, plans[-1][1])
+    for line in _look_at_data(plans, roots):
+        console.print(line, markup=False, soft_wrap=True)
     for role, config, _, path in plans:
         folder = RunFolder(path)
         state = folder.read_run().status if folder.exists() else "to be made"
@@ -195,7 +246,7 @@ def _show(console: Any, plans: list[Plan]) -> None:
         comparison = None
         if len(plans) == 2:
             baseline = load_result(RunFolder(plans[0][3]), task)
-            comparison = compare_results(baseline, candidate)
+            comparison = compare_results(baseline, candidate, other_prompts=True)
             rows.append(("baseline", baseline))
         rows += [("", result) for result in _neighbours([result for _, result in rows])]
         console.print()

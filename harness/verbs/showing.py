@@ -40,7 +40,7 @@ def write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool =
     if options.output is None:
         print(told, end="")
     else:
-        write_atomically(options.output, told)
+        write_atomically(options.output, told, "-o")
 
 
 def format_of(options: Namespace) -> str:

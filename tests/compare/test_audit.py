@@ -118,3 +118,12 @@ def test_a_bad_row_of_a_file_is_named(tmp_path, capsys) -> None:
 def test_percentages_keep_their_decimals() -> None:
     assert str(percent("63.80")) == "63.80"
     assert percent("63.8").decimals == 1
+
+
+def test_in_a_narrow_terminal_columns_are_left_out_and_no_word_is_broken(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    assert main(["audit", "63.84", "85.71", "64.78", "--overall", "71.92"]) == 0
+    out = capsys.readouterr().out
+    assert "│ exchanged │" in out
+    assert "309/484 │       384/448" in out
+    assert "No room here for: reasoning, overall, categories are." in " ".join(out.split())

@@ -11,7 +11,7 @@ import pytest
 from harness.cli import main
 from harness.records import Judgment
 from tests.compare.test_comparison import write
-from tests.toys import make_items, make_judgments
+from tests.toys import ROOT, make_items, make_judgments
 
 
 @pytest.fixture
@@ -122,3 +122,12 @@ def test_the_number_of_threads_changes_no_figure(runs) -> None:
         command = [sys.executable, "-m", "harness", "compare", *runs, "--format", "json", "--bootstrap"]
         told.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
     assert len(told) == 1
+
+
+def test_a_narrow_terminal_shows_every_row_and_says_which_columns_it_lacks(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    assert main(["compare", *(str(ROOT / "results/baselines" / name) for name in ("distill", "carevl"))]) == 0
+    out = capsys.readouterr().out
+    for name in ("accuracy", "macro", "consistency", "general", "hallucination", "reasoning"):
+        assert f"│ {name} " in out
+    assert "No room here for: baseline, candidate, p (Holm)" in " ".join(out.split())

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.compare.comparison import compare, compare_many
-from harness.compare.findings import remarks
+from harness.compare.findings import candidates, differ_in, remarks
 from harness.counting.results import load_result
 from harness.errors import HarnessError, RunIncompleteError
 from harness.records import Item, Judgment, Run, RunFolder
@@ -74,6 +74,8 @@ def test_a_clear_gain_is_called_better_and_a_run_against_itself_nothing(pair) ->
     assert same.headline[0].estimate.p == 1
     assert same.headline[0].estimate.value == 0
     assert "no difference shown" in same.sentence()
+    assert remarks(same)[0].startswith("Both are the same run")
+    assert not any("same run" in remark for remark in remarks(compare(*pair)))
 
 
 def test_pairing_narrows_the_interval_of_alike_judges(tmp_path: Path) -> None:
@@ -247,8 +249,10 @@ def test_judges_asked_in_other_words_are_compared_on_request(pair) -> None:
     for result, words in zip(pair, ("a1", "b2"), strict=True):
         result.task.prompts["0"] = words
     with pytest.raises(HarnessError, match="differ in prompt: a1 and b2"):
-        compare(*pair, other_prompts=False)
-    assert compare(*pair).other_words
+        compare(*pair)
+    with pytest.raises(HarnessError, match="--other-prompts"):
+        compare_many(pair[0], [pair[1]])
+    assert compare(*pair, other_prompts=True).other_words
 
 
 def test_unparsed_answers_alone_are_wrong_and_no_crash(tmp_path: Path) -> None:
@@ -291,3 +295,36 @@ def test_where_p_and_interval_do_not_say_the_same_it_is_said(pair) -> None:
     first = agreed.headline[0]
     odd = replace(agreed, headline=[replace(first, estimate=first.estimate._replace(p=0.2)), *agreed.headline[1:]])
     assert any("different sides of the line for accuracy: the interval decides" in remark for remark in remarks(odd))
+
+
+def varied(folder: Path, recipe: str, beta: float | None, draw: int, code: str = "a") -> RunFolder:
+    """Write a run of a recipe whose configuration has sections of its own."""
+    items = make_items(60)
+    run = write(folder, items, make_judgments(items, 0.7, draw=draw))
+    own = {} if beta is None else {"dpo": {"beta": beta, "epochs": 1}, "judge": {"lora": {"rank": 10 * beta}}}
+    hashes = {"code": code, **({} if beta is None else {"expert 0": "b"})}
+    config = {"recipe": recipe, "judge": {"lora": {"rank": 1.0}}, **own, "fingerprints": hashes}
+    run.write_run(run.read_run().model_copy(update={"config": config}))
+    return run
+
+
+def test_runs_of_one_recipe_go_by_their_own_names_and_it_is_said_what_differs(tmp_path: Path) -> None:
+    base = load_result(varied(tmp_path / "base", "distill", None, 1))
+    ones, twos, alike = (
+        load_result(varied(tmp_path / where / name, "carevl", beta, 2 + i, code))
+        for i, (where, name, beta, code) in enumerate(
+            [("", "one", 0.1, "a"), ("", "two", 0.2, "c"), ("x", "two", 0.2, "c")]
+        )
+    )
+    first, second, third = compare_many(base, [ones, twos, alike])
+    assert (first.names, second.names[1]) == (("distill", "one"), str(tmp_path / "two"))
+    assert third.names[1] == str(tmp_path / "x/two"), "where the names are alike, too, folders tell"
+    assert first.sentence().startswith("one against distill: ")
+    # sections that one recipe lacks, and what always differs between recipes, are no news
+    assert differ_in(first.settings) == ["They differ in: recipe (distill | carevl)."]
+    told = differ_in(compare(ones, twos).settings)
+    assert told == ["They differ in: dpo.beta (0.1 | 0.2), judge.lora.rank (1.0 | 2.0), the harness's code."]
+    (note,) = candidates([first, second], "holm").notes
+    assert note.startswith("The 2 runs of carevl, from the top, differ in: dpo.beta (0.1 | 0.2), judge.lora.rank")
+    base.run.revision = "another"
+    assert "the harness's code" in differ_in(compare(base, ones).settings)[0]

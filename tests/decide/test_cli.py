@@ -120,7 +120,7 @@ def test_worse_but_within_the_margin_passes_and_is_said_aloud(toys: Path) -> Non
 
 def test_a_killed_run_is_incomplete_and_leaves_no_older_verdict(tmp_path: Path, toys: Path) -> None:
     out, report = tmp_path / "runs/killed", tmp_path / "gate.xml"
-    assert gated(toys / "base", toys / "base", "--junit", report)[0] == 0
+    assert gated(toys / "base", toys / "slipped", "--margin", "0.1", "--junit", report)[0] == 0
     command = [sys.executable, "-m", "harness", "run", *DISTILL, *sets(*SMALL), "--out", str(out)]
     environment = {**os.environ, "HARNESS_RESULTS": str(tmp_path)}
     process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -133,6 +133,21 @@ def test_a_killed_run_is_incomplete_and_leaves_no_older_verdict(tmp_path: Path, 
     assert "is unfinished. Finish it: harness run" in said
     assert 'errors="1"' in report.read_text()
     assert Xml.parse(report).find(".//error") is not None
+
+
+def test_a_run_against_itself_is_no_ruling(toys: Path, tmp_path: Path) -> None:
+    report = tmp_path / "gate.json"
+    code, said = gated(toys / "base", toys / "base", "--json", report)
+    assert (code, len(said.strip().splitlines())) == (2, 1)
+    assert "are the same run" in said
+    assert json.loads(report.read_text())["verdict"] == "none"
+    shutil.copytree(toys / "base", tmp_path / "copy")
+    assert gated(toys / "base", tmp_path / "copy")[0] == 2
+    # one that answers alike is another run, as the same recipe trained again is
+    items = make_items(400)
+    again = [j.model_copy(update={"seconds": 1.0}) for j in make_judgments(items, 1.0)]
+    write(tmp_path / "base", items, again)
+    assert gated(toys / "base", tmp_path / "base")[0] == 0
 
 
 def test_a_typo_in_a_runs_name_is_usage_with_the_nearest_name(toys: Path, tmp_path: Path) -> None:
@@ -208,7 +223,8 @@ def test_a_baseline_is_accepted_for_a_reason_and_its_history_grows(toys: Path, t
     assert first["replaced"] is None
     assert second["replaced"] == first["fingerprint"] != second["fingerprint"]
     assert first["figures"]["toy"]["accuracy"] == 1
-    assert gated("main", toys / "slipped", results=tmp_path)[0] == 0
+    assert "are the same run" in gated("main", toys / "slipped", results=tmp_path)[1], "a copy of it"
+    assert gated("main", toys / "base", results=tmp_path)[0] == 0
     listed = harness("ls", "baselines", results=tmp_path)[1]
     assert "[red]second" in listed
     assert "by hand" not in listed
@@ -270,7 +286,7 @@ def step(name: str, folder: Path, **inputs: str) -> tuple[int, str, str]:
     output, summary = folder / "output", folder / "summary"
     for file in (output, summary):
         file.write_text("")
-    command = folder / "harness"
+    command = folder / "installed-harness"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m harness "$@"\n')
     command.chmod(0o755)
     values = {key: str(spec.get("default", "")) for key, spec in ACTION["inputs"].items()}
@@ -293,6 +309,24 @@ def step(name: str, folder: Path, **inputs: str) -> tuple[int, str, str]:
         env=environment, cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.returncode, output.read_text(), summary.read_text()
+
+
+@pytest.mark.parametrize(("recipe", "lock"), [("", "requirements-core.txt"), ("carevl", "requirements.txt")])
+def test_the_action_installs_the_core_unless_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, lock: str
+) -> None:
+    # a Python that writes down what it is asked, and makes an environment with itself in it
+    python, asked = tmp_path / "python", tmp_path / "asked"
+    copied = 'mkdir -p "$3/bin"; cp "$0" "$3/bin/python"'
+    python.write_text(f'#!/bin/sh\necho "$@" >>"{asked}"\n[ "$2" != venv ] || {{ {copied}; }}\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("GITHUB_ACTION_PATH", str(ROOT / ".github/actions/gate"))
+    assert step("Install the harness", tmp_path, python=str(python), recipe=recipe)[0] == 0
+    _, dependencies, itself = asked.read_text().splitlines()
+    assert "--require-hashes" in dependencies
+    installed = Path(dependencies.split(" -r ")[1])
+    assert (installed.name, installed.is_file()) == (lock, True)
+    assert "--no-deps" in itself
 
 
 def test_the_action_passes_on_the_exit_code_and_writes_the_summary(toys: Path, tmp_path: Path) -> None:

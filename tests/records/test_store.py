@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 
 from harness.errors import DataError, HarnessError
 from harness.records import Judgment, RunFolder, item_id
+from harness.records.run import TaskRecord
+from harness.records.store import write_atomically
 from tests.toys import make_items, make_judgments
 
 
@@ -90,3 +94,34 @@ def test_item_ids_follow_what_is_asked_and_nothing_else() -> None:
 def test_what_was_chosen_is_told_in_the_files_order(reading: str, order: tuple[int, int], chosen: int | None) -> None:
     judgment = Judgment(item_id="x", seed=0, order=order, text="", reading=reading, seconds=0)
     assert judgment.chosen == chosen
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.EACCES, "Permission denied. Choose another -o."),
+        (errno.EROFS, "Read-only file system. Choose another -o."),
+        (errno.ENOSPC, "No space left on device. Free some space."),
+    ],
+)
+def test_a_file_that_cannot_be_written_says_why_and_what_to_do(tmp_path: Path, monkeypatch, number, says) -> None:
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(HarnessError) as error:
+        write_atomically(tmp_path / "x.md", "", "-o")
+    assert str(error.value) == f"cannot write {tmp_path}/x.md: {says}"
+
+
+def test_a_record_of_synthetic_data_names_no_release() -> None:
+    assert load_record(synthetic=False).release == "first release"
+    assert load_record(synthetic=True).release == ""
+
+
+def load_record(synthetic: bool) -> TaskRecord:
+    return TaskRecord(
+        task="toy", kind="pair", protocol="both-orders", protocol_version=1, reader="strict", data="embedded",
+        release="first release", data_fingerprint="f", data_items=1, data_slices={}, items=1, slices=[],
+        synthetic=synthetic,
+    )  # fmt: skip

@@ -14,8 +14,8 @@ from harness.counting.results import load_result, rank_results
 from harness.records import RunFolder
 from harness.sheets.sheet import Sheet
 from harness.show.leaderboard import collect, leaderboard
-from tests.compare.test_comparison import write
-from tests.toys import make_items, make_judgments
+from tests.compare.test_comparison import varied, write
+from tests.toys import ROOT, make_items, make_judgments
 
 SOURCES = [
     "COCO",
@@ -321,3 +321,27 @@ def test_every_format_is_written_says_synthetic_and_bears_a_hostile_recipe(runs:
     header, row = csv.reader(io.StringIO((tmp_path / "table.csv").read_text()))
     assert row[header.index("base model")] == "'=1+1"
     assert float(row[header.index("accuracy")]) < 1
+
+
+def test_old_records_of_synthetic_data_name_no_release(runs: Path, capsys) -> None:
+    baselines = [str(ROOT / "results/baselines" / name) for name in ("distill", "carevl")]
+    assert '"release": "first release (1,250)"' in (Path(baselines[0]) / "run.json").read_text()
+    for form in ("md", "csv"):
+        assert main(["leaderboard", *baselines, "--format", form]) == 0
+        out = capsys.readouterr().out
+        assert out.count("embedded synthetic") >= 2
+        assert "first release" not in out
+    assert RunFolder(Path(baselines[0])).read_run().tasks[0].release == ""
+
+
+def test_runs_of_one_recipe_go_by_their_own_names(tmp_path: Path) -> None:
+    folders = [
+        varied(tmp_path / name, "carevl", beta, i) for i, (name, beta) in enumerate([("one", 0.1), ("two", 0.2)])
+    ]
+    folders.append(varied(tmp_path / "three", "distill", None, 3))
+    (sheet,) = drawn(*folders, cache=tmp_path / "cache")
+    assert sorted(column(sheet, "recipe")) == ["distill", "one", "two"]
+    values = " | ".join(
+        {"one": "0.1", "two": "0.2"}.get(name, "") for name in column(sheet, "recipe") if name != "distill"
+    )
+    assert f"The 2 runs of carevl, from the top, differ in: dpo.beta ({values}), judge.lora.rank" in sheet.notes[-1]

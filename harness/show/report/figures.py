@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from harness.compare.comparison import Comparison
-from harness.compare.findings import difference_text
+from harness.compare.findings import difference_text, setting
 from harness.counting.metrics import HEADLINES, METRICS, Metric, of_slice, primary
-from harness.counting.results import TaskResult, names_of
-from harness.records import Item, Run
+from harness.counting.results import TaskResult
+from harness.records import Item
 from harness.sheets.figures import points
 from harness.sheets.sheet import Cell, Column, Sheet, count, text
 from harness.show.report.model import (
@@ -41,11 +41,11 @@ def differences_drawn(comparison: Comparison) -> Intervals:
     for row in comparison.differences:
         mark = _scaled(row.estimate, row.metric, "candidate", difference_text(row))
         lines.append(Line(row.metric.heading, row in comparison.headline, [mark]))
-    names = names_of(comparison.candidate.run, comparison.baseline.run)
+    base, cand = comparison.names
     better = "left" if first.lower_is_better else "right"
     return Intervals(
-        f"{names[0]} minus {names[1]}, with 95 % intervals",
-        f"To the {better} of the line at zero, {names[0]} is better.",
+        f"{cand} minus {base}, with 95 % intervals",
+        f"To the {better} of the line at zero, {cand} is better.",
         lines,
         0,
         "no difference",
@@ -96,17 +96,7 @@ def figures_sheet(side: Side) -> Sheet:
 
 def configs(comparison: Comparison) -> list[tuple[str, str, str]]:
     """List the settings that differ: key, baseline's, candidate's."""
-    base, cand = comparison.baseline.run, comparison.candidate.run
-    return [(key, _setting(base, key), _setting(cand, key)) for key in comparison.config_differences]
-
-
-def _setting(run: Run, key: str) -> str:
-    head, _, tail = key.partition(".")
-    value = run.config.get(head)
-    if tail:
-        value = value.get(tail) if isinstance(value, dict) else None
-    said = ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-    return "–" if value is None else said if len(said) <= 160 else said[:159] + "…"
+    return [(key, setting(base), setting(cand)) for key, (base, cand) in comparison.settings.items()]
 
 
 def position_bias(sides: Sequence[Side]) -> Intervals | None:

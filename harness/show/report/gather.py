@@ -8,9 +8,9 @@ import numpy as np
 from rich.text import Text
 
 from harness.compare.comparison import compare
-from harness.compare.findings import by_seed, differences, remarks
+from harness.compare.findings import by_seed, differ_in, differences, remarks
 from harness.counting.metrics import primary
-from harness.counting.results import TaskResult, label, load_result, names_of
+from harness.counting.results import TaskResult, load_result, names_of
 from harness.records import RunFolder
 from harness.sheets.figures import SYNTHETIC, points
 from harness.show.report.figures import (
@@ -47,12 +47,13 @@ def gather(candidate: RunFolder, baseline: RunFolder | None, task: str | None, r
     """
     folders = [("candidate", candidate)] + ([("baseline", baseline)] if baseline else [])
     results = [load_result(folder, task) for _, folder in folders]
-    names = names_of(*(result.run for result in results)) if baseline else [label(results[0].run)]
+    names = names_of(results)
     sides = [
         Side(role, name, result, folder.read_judgments(result.task.task))
         for (role, folder), name, result in zip(folders, names, results, strict=True)
     ]
-    comparison = compare(results[1], results[0]) if baseline else None
+    # a page says aloud that the two were asked in different words
+    comparison = compare(results[1], results[0], other_prompts=True) if baseline else None
     sft, dpo, missing = trainings(sides)
     return Page(
         title=" against ".join(names),
@@ -64,7 +65,7 @@ def gather(candidate: RunFolder, baseline: RunFolder | None, task: str | None, r
         intervals=differences_drawn(comparison) if comparison else figures_drawn(sides[0]),
         table=differences(comparison, every_slice=True) if comparison else figures_sheet(sides[0]),
         seeds=by_seed(comparison) if comparison else None,
-        remarks=remarks(comparison) if comparison else [],
+        remarks=[*remarks(comparison), *differ_in(comparison.settings)] if comparison else [],
         configs=configs(comparison) if comparison else [],
         sides=[(side.role, side.name) for side in sides],
         position=position_bias(sides),

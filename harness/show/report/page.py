@@ -53,11 +53,13 @@ def refuse_foreign(path: Path) -> None:
     Raises:
         HarnessError: saying what lies there.
     """
-    if path.is_dir():
-        raise HarnessError(f"{path} is a folder.", "Name a file: -o report.html.")
-    if not path.exists():
-        return
     try:
+        if path.is_dir():
+            raise HarnessError(f"{path} is a folder.", "Name a file: -o report.html.")
+        if not path.parent.is_dir():
+            raise HarnessError(f"cannot write {path}: there is no folder {path.parent}.", "Choose another -o.")
+        if not path.exists():
+            return
         with path.open("rb") as file:
             ours = GENERATOR.encode() in file.read(4096)
     except OSError as error:
@@ -69,4 +71,4 @@ def refuse_foreign(path: Path) -> None:
 def write(path: Path, page: Page) -> None:
     """Render the page and put it at `path` in one step."""
     refuse_foreign(path)
-    write_atomically(path, render(page))
+    write_atomically(path, render(page), "-o")
