@@ -58,7 +58,7 @@ def report(walls: dict[str, float], commands: dict[str, tuple[str, int | None]],
     limits = {name: limit for name, (_, limit) in commands.items()}
     whole = [[name, f"{wall:.0f}", limits[name] or "–"] for name, wall in walls.items()]
     machine = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in hardware().items())
-    arithmetic = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in runs[0].arithmetic.items())
+    arithmetic = ", ".join(f"{key} {value}" for key, value in runs[0].arithmetic.items())
     capped = any(name in os.environ for name in CAPPING)
     versions = ", ".join(f"{name} {version}" for name, version in packages().items())
     accuracy = ", ".join(
