@@ -45,7 +45,10 @@ def fix(extra: str) -> str:
 
 
 def explained(error: ModuleNotFoundError) -> HarnessError | None:
-    """Turn a failed import into that one line, if an extra brings the module and is not there."""
+    """Turn a failed import into that one line, if an extra brings the module and is not there.
+
+    It is for what no `require` can foresee: the hooks of a user's own task.
+    """
     module = (error.name or "").partition(".")[0]
     extra = MODULES.get(module)
     if extra is None or _installed(module):

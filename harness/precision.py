@@ -59,7 +59,7 @@ def _computing(config: RunConfig) -> Iterator[tuple[str, ComputingSection]]:
             yield name, section
 
 
-def warnings(config: RunConfig) -> list[str]:
+def slow_or_inexact(config: RunConfig) -> list[str]:
     """Say, a line each, what will be slow or less exact than the record's word for it. Loads torch.
 
     Raises:

@@ -55,7 +55,8 @@ def hardware() -> dict[str, str | int | float]:
         "cores": os.cpu_count() or 1,
         "memory_gib": round(memory, 1),
     }
-    if vectors := [name for name in VECTORS if name in _cpuinfo("flags", "Features").split()]:
+    features = _cpuinfo("flags", "Features").split()
+    if vectors := [name for name in VECTORS if name in features]:
         found["vectors"] = " ".join(vectors)
     if name := accelerator():
         found["accelerator"] = name

@@ -21,7 +21,7 @@ from harness.config import (
 from harness.data.tables import fingerprint, path_fingerprint
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import folder_fingerprint, resolve
-from harness.precision import arithmetic, resolve_sections, warnings
+from harness.precision import arithmetic, resolve_sections, slow_or_inexact
 from harness.protocols import find_protocol
 from harness.records import Run, RunFolder
 from harness.records.run import StageRecord
@@ -244,7 +244,7 @@ def execute(
             run = folder.read_run()
             console.console.print(f"  complete; {sum(t.items for t in run.tasks)} items from the cache")
             return run
-        for line in warnings(config):
+        for line in slow_or_inexact(config):
             console.console.print(f"  [yellow]{line}[/yellow]")
         run.arithmetic = arithmetic()
         _work(run, config, recipe, folder, roots, Recorder(run, folder, console))

@@ -136,18 +136,18 @@ def test_slow_or_inexact_arithmetic_is_one_line(monkeypatch) -> None:
     asked = validated({"tasks": ["x"], "sft": {"precision": "bfloat16"}, "judging": {"precision": "float32"}})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(precision, "bfloat16_slowdown", lambda: 58.7)
-    (line,) = precision.warnings(asked)
+    (line,) = precision.slow_or_inexact(asked)
     assert "sft.precision" in line
     assert "59 times slower" in line
     monkeypatch.setattr(precision, "bfloat16_slowdown", lambda: 0.6)
-    assert precision.warnings(asked) == []
+    assert precision.slow_or_inexact(asked) == []
     monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
-    assert "fewer bits" in precision.warnings(asked)[0]
+    assert "fewer bits" in precision.slow_or_inexact(asked)[0]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "an old GPU")
     monkeypatch.setattr(precision, "_accelerator_has_bfloat16", lambda: False)
     with pytest.raises(HarnessError, match="an old GPU does not compute it"):
-        precision.warnings(asked)
+        precision.slow_or_inexact(asked)
 
 
 def test_the_slowdown_is_measured_where_bfloat16_is_emulated() -> None:
