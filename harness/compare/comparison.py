@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from harness.compare.apart import names_of, same_run, settings_apart
 from harness.counting.metrics import HEADLINES, METRICS, Metric, of_slice, primary
-from harness.counting.results import TaskResult, names_of, same_run, settings_apart
+from harness.counting.results import TaskResult
 from harness.errors import HarnessError, unknown
 from harness.protocols import FloatArray
 from harness.stats.intervals import Estimate, correlation_of, leave_one_out, paired, unknown_error

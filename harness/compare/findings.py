@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from harness.compare.apart import CODE, settings_apart
 from harness.compare.comparison import FEW, Comparison, Difference, bootstrap_interval, format_p
 from harness.counting.metrics import Metric
-from harness.counting.results import CODE, TaskResult, label, settings_apart
+from harness.counting.results import TaskResult, label
 from harness.records import Run
 from harness.sheets.figures import WIDE, points
 from harness.sheets.sheet import Cell, Column, Sheet, text

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.compare.apart import names_of
 from harness.compare.findings import runs_apart
 from harness.counting.cache import Cache, Counted, Figure
 from harness.counting.metrics import HEADLINES, METRICS, Metric, of_slice, primary
-from harness.counting.results import names_of, slices_of
+from harness.counting.results import slices_of
 from harness.errors import HarnessError, NotApplicableError
 from harness.records import Kind, Run, RunFolder
 from harness.records.published import PublishedRow, read_published

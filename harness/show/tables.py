@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.compare.apart import names_of
 from harness.counting.metrics import METRICS, Metric, estimate, of_slice
-from harness.counting.results import TaskResult, names_of, slices_of
+from harness.counting.results import TaskResult, slices_of
 from harness.sheets.figures import SYNTHETIC, WIDE, figure, points
 from harness.sheets.sheet import Cell, Column, Sheet, count, text
 from harness.stats.intervals import Estimate

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from rich.text import Text
 
+from harness.compare.apart import names_of
 from harness.compare.comparison import compare
 from harness.compare.findings import by_seed, differ_in, differences, remarks
 from harness.counting.metrics import primary
-from harness.counting.results import TaskResult, load_result, names_of
+from harness.counting.results import TaskResult, load_result
 from harness.records import RunFolder
 from harness.sheets.figures import SYNTHETIC, points
 from harness.show.report.figures import (

@@ -1,0 +1,50 @@
+"""What tells runs apart: names, settings, and whether two are one and the same."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.config import SECTIONS, differing
+from harness.counting.results import TaskResult, label
+from harness.records import Run
+
+
+def names_of(results: Sequence[TaskResult]) -> list[str]:
+    """Name runs by recipe or model; those that are alike by the run's name, or else by its folder."""
+    names = [label(result.run) for result in results]
+    for longer in ([result.run.name for result in results], [str(result.folder.path) for result in results]):
+        names = [long if names.count(name) > 1 else name for name, long in zip(names, longer, strict=True)]
+    return names
+
+
+CODE = "the harness's code"
+
+
+def settings_apart(*runs: Run) -> dict[str, tuple[Any, ...]]:
+    """Map the settings that differ between runs to the value of each; None where it has none.
+
+    A section that a recipe does not use sets nothing apart. The hash of the code holds the recipe's own file, so
+    between recipes the revision says whether the code is another.
+    """
+    found = {
+        key: values
+        for key, values in differing(*(run.config for run in runs)).items()
+        if None not in values or not (key in SECTIONS or key.startswith("fingerprints"))
+    }
+    code = found.pop("fingerprints.code", None)
+    if len({run.config.get("recipe") for run in runs}) > 1:
+        revisions = tuple(run.revision for run in runs)
+        code = revisions if len(set(revisions)) > 1 else None
+    return found | ({CODE: code} if code else {})
+
+
+def same_run(one: TaskResult, other: TaskResult) -> bool:
+    """Tell whether two results are of one run: of one folder, or of a copy, such as the baseline it became.
+
+    Two runs that only answered alike are two: their answers took other times, or they have other names.
+    """
+    paths = [result.folder.path for result in (one, other)]
+    if paths[0].resolve() == paths[1].resolve():
+        return True
+    made = [(result.run.name, result.run.checkpoints) for result in (one, other)]
+    given = (result.folder.judgments_path(result.task.task).read_bytes() for result in (one, other))
+    return made[0] == made[1] and next(given) == next(given)
