@@ -24,7 +24,7 @@ from harness.counting.results import TaskResult, load_result
 from harness.embedded.data import preference_truth
 from harness.records import RunFolder
 from harness.registry import content_roots, load_recipe, results_root
-from harness.run import resolve_config
+from harness.resolve import resolve_config
 from harness.stats.multiplicity import holm
 
 RECIPES = ("zero-shot", "random-subset", "distill", "distill-matched", "high-confidence", "carevl", "oracle")

@@ -1,7 +1,5 @@
-"""Runs: resolve the configuration, train through the stages, ask the tasks, keep the record."""
+"""A run: train through the stages, ask the tasks, keep the record."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,170 +7,16 @@ from typing import Any
 from harness import provenance
 from harness.config import (
     PATIENCE,
-    SECTIONS,
-    SERVER,
     RunConfig,
-    assign,
     differing,
-    parse_assignment,
-    server_settings,
-    validated,
 )
-from harness.data.tables import fingerprint, path_fingerprint
-from harness.errors import HarnessError, unknown
-from harness.judge.checkpoints import folder_fingerprint, resolve
-from harness.precision import arithmetic, resolve_sections, slow_or_inexact
-from harness.protocols import find_protocol
+from harness.errors import HarnessError
+from harness.precision import arithmetic, slow_or_inexact
 from harness.records import Run, RunFolder
 from harness.records.run import StageRecord
-from harness.registry import Recipe, expand_tasks, find_tasks, load_profile, load_task, results_root
+from harness.registry import Recipe, load_task, results_root
 from harness.show.console import RunConsole
-from harness.training.stages import Clock, Stages, Watch, code_hash, versions
-
-
-def resolve_config(
-    given: dict[str, Any], assignments: Sequence[str], roots: Sequence[Path], recipe: Recipe | None
-) -> RunConfig:
-    """Fill a configuration from its profile, what is given, and `--set`, in that order.
-
-    Args:
-        given: settings from the command line or a record; None values are absent.
-        assignments: `section.key=value` texts.
-        roots: content folders.
-        recipe: decides which sections are kept; None for a given model.
-
-    Raises:
-        HarnessError: naming the first unknown or impossible setting.
-    """
-    given = {key: value for key, value in given.items() if value is not None}
-    if recipe is None:
-        # a given model takes nothing from a profile unless one is named
-        settings = load_profile(given["profile"], roots) if given.get("profile", AS_IS) != AS_IS else {}
-        given.setdefault("profile", AS_IS)
-    else:
-        settings = load_profile(given.get("profile", "embedded"), roots)
-    settings.pop("description", None)
-    settings |= given
-    for text in assignments:
-        assign(settings, *parse_assignment(text))
-    settings["fingerprints"] = {}
-    _expand(settings, recipe, roots)
-    used = _sections(validated(settings), recipe)
-    for name in SECTIONS:
-        if name in used:
-            settings[name] = settings.get(name) or {}
-        else:
-            settings.pop(name, None)
-    if recipe and not recipe.seeded:
-        settings["seeds"] = [0]
-    if recipe is None or "sft" not in recipe.sections:
-        settings.pop("preferences", None)
-    config = resolve_sections(validated(settings))
-    _check_choices(config, recipe, roots)
-    return config.model_copy(update={"fingerprints": _fingerprints(config, recipe, roots)})
-
-
-def _expand(settings: dict[str, Any], recipe: Recipe | None, roots: Sequence[Path]) -> None:
-    """Replace groups by their tasks, and say data, protocol and prompt of each task."""
-    tasks = settings["tasks"] = expand_tasks(settings.get("tasks") or [], roots)
-    contents = {name: load_task(name, roots) for name in tasks}
-    compares = recipe is not None or settings.get("model") == "harness_judge"
-    defaults = {name: (compares and task.comparing) or task.protocols[0] for name, task in contents.items()}
-    settings["protocols"] = defaults | _per_task(settings.pop("protocols", None), "--protocol", tasks, roots)
-    settings["data"] = dict.fromkeys(tasks, "embedded") | _per_task(settings.get("data"), "--data", tasks, roots)
-    settings["prompts"] = _per_task(settings.get("prompts"), "--prompt-file", tasks, roots)
-    for name, spec in settings["protocols"].items():
-        protocol = find_protocol(spec, contents[name].kind)
-        if protocol.name not in contents[name].protocols:
-            raise unknown(f"protocol of {name}", spec, contents[name].protocols)
-
-
-def _per_task(given: Any, option: str, tasks: list[str], roots: Sequence[Path]) -> dict[str, str]:
-    """Read `VALUE`, for every task, or `TASK=VALUE,...`, where TASK may be a group.
-
-    Raises:
-        HarnessError: if a task is named that the run does not ask.
-    """
-    if not given:
-        return {}
-    if isinstance(given, str):
-        parts = [part.partition("=") for part in given.split(",")]
-        if not all(name in find_tasks(roots) and equals for name, equals, _ in parts):
-            return dict.fromkeys(tasks, given)
-        given = {name: value for name, _, value in parts}
-    found = {task: str(value) for name, value in given.items() for task in expand_tasks([name], roots)}
-    if stray := [name for name in found if name not in tasks]:
-        raise HarnessError(f"{option} names {stray[0]}, which is not asked.", f"The tasks are {', '.join(tasks)}.")
-    return found
-
-
-AS_IS = "as-is"
-"""The profile of a given model: none."""
-
-
-def _sections(config: RunConfig, recipe: Recipe | None) -> set[str]:
-    """Name the sections that bear on the outcome; the world does where it is asked or trained on."""
-    used = set(recipe.sections) if recipe else {"judging"}
-    trains_on_world = recipe is not None and "sft" in recipe.sections and config.preferences == "embedded"
-    return used | {"world"} if "embedded" in config.data.values() or trains_on_world else used - {"world"}
-
-
-def _check_choices(config: RunConfig, recipe: Recipe | None, roots: Sequence[Path]) -> None:
-    """Refuse at once what would else be found out hours later."""
-    from harness.training.confidence import find_rule as find_agreement
-    from harness.training.negatives import find_rule as find_negatives
-    from harness.training.scoring import find_dimensions
-
-    if config.model == SERVER:
-        server_settings(config.model_args)
-    if len(set(config.seeds)) < len(config.seeds):
-        raise HarnessError(f"seeds {config.seeds} name one twice.", "Each seed is one training.")
-    if config.confidence:
-        find_agreement(config.confidence.rule)
-    if config.negatives:
-        find_negatives(config.negatives.rule)
-    if config.scoring:
-        find_dimensions(config.scoring.weights)
-    for name, section in (("sft", config.sft), ("dpo", config.dpo)):
-        if section and section.batch_size % min(section.micro_batch_size, section.batch_size):
-            sizes = f"{name}.batch_size {section.batch_size} is no multiple of micro_batch_size"
-            raise HarnessError(f"{sizes} {section.micro_batch_size}.", "Set one of them.")
-    if recipe and recipe.embedded_only and config.preferences != "embedded":
-        raise HarnessError(f"recipe {recipe.name} knows the truth of the embedded world only.", "Drop --preferences.")
-
-
-def _fingerprints(config: RunConfig, recipe: Recipe | None, roots: Sequence[Path]) -> dict[str, str]:
-    """Hash what the settings only name: files, models, code, and the libraries that compute."""
-    tasks = [load_task(name, roots) for name in config.tasks]
-    named = {f"data of {task}": name for task, name in config.data.items()} | {"preferences": config.preferences}
-    found = {key: path_fingerprint(Path(name))[:16] for key, name in named.items() if _is_file(name)}
-    found |= {f"prompt of {task}": fingerprint(Path(path))[:16] for task, path in config.prompts.items()}
-    if config.judge:
-        found["judge"] = resolve(config.judge.model, config.judge.revision).fingerprint
-    if config.experts:
-        found |= {f"expert {i}": resolve(*_revised(name)).fingerprint for i, name in enumerate(config.experts.models)}
-    for key, value in config.model_args.items():
-        if Path(str(value)).is_dir():
-            found[f"model {key}"] = folder_fingerprint(Path(str(value)))
-    code = [Path(__file__).parent / "evaluate" / "tasks.py", *(task.hooks for task in tasks)]
-    code += recipe.files if recipe else ()
-    words = sorted(path for task in tasks for path in task.path.parent.glob("*.txt"))
-    pieces = [
-        code_hash(*code),
-        *(fingerprint(path) for path in (*(t.path for t in tasks), *words)),
-        json.dumps(versions()),
-    ]
-    found["code"] = hashlib.sha256("".join(pieces).encode()).hexdigest()[:16]
-    return found
-
-
-def _revised(name: str) -> tuple[str, str | None]:
-    name, _, revision = name.partition("@")
-    return name, revision or None
-
-
-def _is_file(source: str | None) -> bool:
-    return source is not None and source not in ("embedded", "hub") and not source.startswith("hub:")
+from harness.training.stages import Clock, Stages, Watch
 
 
 class Recorder:

@@ -5,7 +5,7 @@ import pytest
 from harness.config import RunConfig, redacted
 from harness.errors import HarnessError
 from harness.registry import content_roots, load_recipe
-from harness.run import resolve_config
+from harness.resolve import resolve_config
 from tests.toys import ROOT
 
 

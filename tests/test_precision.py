@@ -15,7 +15,7 @@ from harness.config import JudgeSettings, SftSettings, validated
 from harness.errors import HarnessError
 from harness.records import RunFolder
 from harness.registry import content_roots, list_runs, load_recipe
-from harness.run import resolve_config
+from harness.resolve import resolve_config
 from harness.training.trainers import common_arguments, weights_precision
 from tests.toys import SMALL
 

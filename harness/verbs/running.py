@@ -143,7 +143,7 @@ def _from_record(options: Namespace) -> dict[str, Any]:
 
 def _plan(given: dict[str, Any], options: Namespace, roots: Sequence[Path], recipe: Recipe | None) -> list[Plan]:
     """Resolve the run and, before it, its baseline."""
-    from harness.run import resolve_config
+    from harness.resolve import resolve_config
 
     config = resolve_config(given, options.set, roots, recipe)
     name = options.baseline or (recipe.baseline if recipe else None)
