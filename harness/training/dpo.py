@@ -62,7 +62,7 @@ def _train(
 ) -> dict[str, Any]:
     from trl import DPOConfig, DPOTrainer
 
-    from harness.judge.model import load_model, load_processor, verdict_tokens
+    from harness.judge.loading import load_model, load_processor, verdict_tokens
     from harness.training.trainers import (
         CheckedCollator,
         CheckReference,

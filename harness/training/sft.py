@@ -38,7 +38,7 @@ def sft(
     from trl import SFTConfig, SFTTrainer
 
     from harness.judge.checkpoints import resolve
-    from harness.judge.model import load_model, load_processor, verdict_tokens
+    from harness.judge.loading import load_model, load_processor, verdict_tokens
     from harness.training.trainers import (
         CheckedCollator,
         ReportProgress,

@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 from harness.config import DpoSettings, JudgeSettings, SftSettings
 from harness.errors import HarnessError
 from harness.judge.format import JudgeFormat
-from harness.judge.model import VerdictTokens
+from harness.judge.loading import VerdictTokens
 from harness.training.stages import Progress
 
 

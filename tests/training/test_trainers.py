@@ -14,7 +14,7 @@ from harness.embedded.data import preference_rows
 from harness.errors import HarnessError
 from harness.judge.checkpoints import resolve
 from harness.judge.format import EMBEDDED, PLAIN, JudgeFormat
-from harness.judge.model import load_processor, verdict_tokens
+from harness.judge.loading import load_processor, verdict_tokens
 from harness.training.rows import conversation
 from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, fitting, thinned, updates_for
 
