@@ -5,10 +5,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from harness.errors import HarnessError, unknown
 
@@ -17,6 +17,17 @@ class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    indifferent: ClassVar[frozenset[str]] = frozenset()
+    """Fields that change no result: in the record, but in no cache key and no run's name."""
+
+    def decisive(self) -> dict[str, Any]:
+        """Return the settings that may change a result, as plain data."""
+        dump = self.model_dump(mode="json", exclude=set(self.indifferent))
+        for name in dump:
+            if isinstance(value := getattr(self, name), Section):
+                dump[name] = value.decisive()
+        return dump
 
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -31,6 +42,120 @@ class ComputingSection(Section):
     Training keeps the weights in float32 and multiplies in this precision; with an adapter, the weights
     that stay as they are have it too. A model of lmms-eval's (`--model`) chooses its own.
     """
+
+
+class EngineSettings(Section):
+    """What answers or scores."""
+
+    @property
+    def holder(self) -> "EngineSettings":
+        """The engine that holds the model: itself, if it hands the work to no other."""
+        return self
+
+
+class TransformersSettings(EngineSettings):
+    """The engine in this process: transformers on the machine at hand."""
+
+    name: Literal["transformers"] = "transformers"
+
+
+class VllmSettings(EngineSettings):
+    """vLLM in an environment of its own; the harness starts it on loopback, asks, and stops it."""
+
+    name: Literal["vllm"] = "vllm"
+    python: str | None = None
+    """That environment's interpreter; where it is left out, HARNESS_VLLM_PYTHON names it."""
+    version: str | None = None
+    """vLLM's version, found when the run is configured."""
+    tensor_parallel: int = Field(1, ge=1)
+    """GPUs that one model is spread over."""
+    replicas: int | None = Field(None, ge=1)
+    """Servers side by side; where it is left out, as many as the GPUs allow."""
+    options: dict[str, Any] = {}
+    """Further arguments of vLLM's server, such as `max-model-len: 8192`."""
+    concurrency: int = Field(128, ge=1)
+    """Questions under way at once at each server."""
+    start_timeout: float = Field(900, gt=0)
+    """Seconds that a server may take to start."""
+
+    indifferent: ClassVar[frozenset[str]] = frozenset({"python", "replicas", "concurrency", "start_timeout"})
+
+
+def _address_list(value: Any) -> Any:
+    return value.replace(";", " ").split() if isinstance(value, str) else value
+
+
+class ServerSettings(EngineSettings):
+    """A server that somebody else runs: anything that speaks OpenAI's chat completions."""
+
+    name: Literal["server"] = "server"
+    base_url: Annotated[list[Annotated[str, Field(pattern="^https?://")]], BeforeValidator(_address_list)]
+    """Up to and including `/v1`; several, separated by a semicolon, share the work."""
+    model: str | None = None
+    """The name under which the server knows it; an expert's is its own."""
+    sampling: Literal["protocol", "server"] = "protocol"
+    """Who says how answers are drawn; `server` for models that take no sampling settings."""
+    alternatives: int = Field(0, ge=0, le=20)
+    """Tokens whose probability is asked for at each place: 20 gives P(first), where the server can; vLLM needs none."""
+    api_key: str | None = None
+    """Better set as OPENAI_API_KEY; a local server needs none."""
+    concurrency: int = Field(8, ge=1)
+    """Questions under way at once."""
+    max_retries: int = Field(5, ge=0)
+    backoff: float = Field(1.0, gt=0)
+    """Seconds before the first retry; each further one waits twice as long."""
+    timeout: float = Field(120.0, gt=0)
+    """Seconds that an answer may take."""
+
+    indifferent: ClassVar[frozenset[str]] = frozenset({"api_key", "concurrency", "max_retries", "backoff", "timeout"})
+
+
+def _named(value: Any) -> Any:
+    """Let `engine: vllm` stand for `engine: {name: vllm}`."""
+    if isinstance(value, str):
+        return {"name": value}
+    return {"name": "transformers", **value} if isinstance(value, Mapping) else value
+
+
+class RaySettings(EngineSettings):
+    """Ray: other engines on several workers, on this machine or a cluster."""
+
+    name: Literal["ray"] = "ray"
+    of: Annotated[
+        Annotated[TransformersSettings | VllmSettings | ServerSettings, Field(discriminator="name")],
+        BeforeValidator(_named),
+    ] = TransformersSettings()
+    """The engine that each worker holds."""
+    version: str | None = None
+    """Ray's version, found when the run is configured."""
+    workers: int = Field(2, ge=1)
+    gpus_per_worker: float = Field(0, ge=0)
+    address: str | None = None
+    """Of a cluster; where it is left out, Ray starts on this machine."""
+    shard_size: int = Field(64, ge=1)
+    """Questions that a worker takes at once, and that a crash costs at most."""
+
+    indifferent: ClassVar[frozenset[str]] = frozenset({"workers", "gpus_per_worker", "address"})
+
+    @property
+    def holder(self) -> EngineSettings:
+        """The engine of its workers."""
+        return self.of
+
+
+Engine = Annotated[
+    Annotated[TransformersSettings | VllmSettings | ServerSettings | RaySettings, Field(discriminator="name")],
+    BeforeValidator(_named),
+]
+
+
+class AnsweringSection(ComputingSection):
+    """Settings of something that an engine answers or scores."""
+
+    engine: Engine = TransformersSettings()
+    """`transformers`, `vllm`, `server` or `ray`; a profile's `engine` is that of every section that names none."""
+    batch_size: int = Field(ge=1)
+    """Sequences computed at once, by `transformers`."""
 
 
 class LoraSettings(Section):
@@ -74,7 +199,7 @@ class WorldSettings(Section):
     """Chance that a thing is left out of a caption or misdescribed."""
 
 
-class CaptionSettings(ComputingSection):
+class CaptionSettings(AnsweringSection):
     """How pairs without a caption get one."""
 
     prompt: str = "Describe the image in detail."
@@ -82,7 +207,7 @@ class CaptionSettings(ComputingSection):
     batch_size: int = Field(16, ge=1)
 
 
-class ExpertSettings(ComputingSection):
+class ExpertSettings(AnsweringSection):
     """The textual reward models that read the caption instead of the image."""
 
     models: list[str] = ["embedded:expert-0", "embedded:expert-1", "embedded:expert-2"]
@@ -118,7 +243,7 @@ class SftSettings(ComputingSection):
     save_steps: int = Field(100, ge=1)
 
 
-class SamplingSettings(ComputingSection):
+class SamplingSettings(AnsweringSection):
     """Judgments sampled from the tuned judge on low-confidence pairs."""
 
     samples: int = Field(6, ge=2)
@@ -173,7 +298,7 @@ class DpoSettings(ComputingSection):
     save_steps: int = Field(100, ge=1)
 
 
-class JudgingSettings(ComputingSection):
+class JudgingSettings(AnsweringSection):
     """How the benchmark is asked."""
 
     batch_size: int = Field(128, ge=1)
@@ -184,31 +309,8 @@ class JudgingSettings(ComputingSection):
     order_seed: int = 0
 
 
-class ServerSettings(Section):
-    """The arguments of `--model openai`: which server is asked, and how patiently."""
-
-    base_url: str = Field(pattern="^https?://")
-    """Up to and including `/v1`."""
-    model: str
-    """The name under which the server knows it."""
-    sampling: Literal["protocol", "server"] = "protocol"
-    """Who says how answers are drawn; `server` for models that take no sampling settings."""
-    api_key: str | None = None
-    """Better set as OPENAI_API_KEY; a local server needs none."""
-    concurrency: int = Field(8, ge=1)
-    """Questions under way at once."""
-    max_retries: int = Field(5, ge=0)
-    backoff: float = Field(1.0, gt=0)
-    """Seconds before the first retry; each further one waits twice as long."""
-    timeout: float = Field(120.0, gt=0)
-    """Seconds that an answer may take."""
-
-
 SERVER = "openai"
 """The model that is a server; it takes the place of lmms-eval's of that name."""
-
-PATIENCE = ("api_key", "concurrency", "max_retries", "backoff", "timeout")
-"""Model arguments that change no answer: a resumed run may have others."""
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -268,15 +370,20 @@ class RunConfig(Section):
         record: dict[str, Any] = redacted(self.model_dump(mode="json", exclude_none=True))
         return record
 
+    def indifferent_paths(self) -> set[str]:
+        """Return the dotted names of settings that change no result; a resumed run may have others."""
+        return set(_indifferent(self))
+
     def decisive_args(self) -> dict[str, Any]:
         """Return the model's arguments that bear on its answers, without secrets."""
-        return {key: value for key, value in redacted(self.model_args).items() if key not in PATIENCE}
+        return {k: value for k, value in redacted(self.model_args).items() if k not in ServerSettings.indifferent}
 
     def run_name(self) -> str:
         """Name the run `<recipe>-<profile>-<task>-<short hash of the configuration>`."""
         what = (self.recipe or self.model or "").replace("/", "_")
         profile = re.sub(r"\.ya?ml$", "", Path(self.profile).name)
-        decisive = self.record() | {"model_args": self.decisive_args()}
+        decisive = redacted(self.decisive()) | {"model_args": self.decisive_args()}
+        decisive = {key: value for key, value in decisive.items() if value is not None}
         digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
         tasks = "+".join(self.tasks) if len(self.tasks) < 3 else f"{self.tasks[0]}+{len(self.tasks) - 1}"
         return "-".join([what, profile, tasks, digest])
@@ -285,17 +392,20 @@ class RunConfig(Section):
 def server_settings(arguments: Mapping[str, Any]) -> ServerSettings:
     """Check the arguments of `--model openai`; a wrong one is one line that names it."""
     try:
-        return ServerSettings.model_validate(dict(arguments))
+        settings = ServerSettings.model_validate(dict(arguments))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
-            raise unknown("argument of --model openai", name, ServerSettings.model_fields) from None
+            raise unknown("argument of --model openai", name, set(ServerSettings.model_fields) - {"name"}) from None
         usage = "Write --model-args base_url=http://HOST:PORT/v1,model=NAME."
         if first["type"] == "missing":
             raise HarnessError(f"--model openai needs {name}.", usage) from None
         given = redacted({name: first["input"]})[name]
         raise HarnessError(f"argument {name} = {given!r}: {first['msg']}.", usage) from None
+    if settings.model is None:
+        raise HarnessError("--model openai needs model.", "Write --model-args base_url=http://HOST:PORT/v1,model=NAME.")
+    return settings
 
 
 _SECRET_ENDS = ("api_key", "token", "secret", "password")
@@ -343,14 +453,20 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 def assign(settings: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key, refusing one that no section knows."""
     section, _, field = key.partition(".")
+    if section == "engine":
+        _assign_engine(settings, key, value)
+        return
     if section not in SECTIONS or not field:
         flat = [f"{name}.{f}" for name, kind in SECTIONS.items() for f in kind.model_fields]
-        raise unknown("setting", key, flat)
+        raise unknown("setting", key, ["engine", *flat])
     known = list(_paths(SECTIONS[section]))
     head = field.split(".")[0]
     if field not in known and not (head in known and _is_mapping(SECTIONS[section], head)):
         raise unknown("setting", key, [f"{section}.{f}" for f in known])
     target = settings[section] = settings.get(section) or {}
+    if field.startswith("engine."):
+        _assign_engine(target, field, value)
+        return
     *parents, last = field.split(".")
     for parent in parents:
         if target.get(parent) is None:
@@ -362,6 +478,49 @@ def assign(settings: dict[str, Any], key: str, value: Any) -> None:
 
 def _is_mapping(section: type[Section], field: str) -> bool:
     return isinstance(section.model_fields[field].default, Mapping)
+
+
+class _AnyEngine(Section):
+    """What `engine` may hold, in a profile or in a section."""
+
+    engine: Engine
+
+
+def _assign_engine(target: dict[str, Any], key: str, value: Any) -> None:
+    """Set `engine` or a key of it; a name alone stands for an engine with its defaults."""
+    known = set(_paths(_AnyEngine))
+    parts = key.split(".")
+    if key not in known and not (parts[-2:-1] == ["options"] and ".".join(parts[:-1]) in known):
+        raise unknown("setting", key, known)
+    for part in parts[:-1]:
+        inner = target.get(part) or {}
+        target[part] = {"name": inner} if isinstance(inner, str) else inner
+        target = target[part]
+    target[parts[-1]] = value
+
+
+def spread_engine(settings: dict[str, Any]) -> None:
+    """Give the profile's `engine` to every section that answers or scores and names no other one."""
+    if not (common := settings.pop("engine", None)):
+        return
+    common = {"name": common} if isinstance(common, str) else common
+    if not isinstance(common, Mapping):
+        raise HarnessError(f"setting engine = {common!r} is no engine.", "Write engine: vllm, or {name: vllm, ...}.")
+    for name, kind in SECTIONS.items():
+        if not issubclass(kind, AnsweringSection):
+            continue
+        section = settings[name] = dict(settings.get(name) or {})
+        own = section.get("engine") or {}
+        own = {"name": own} if isinstance(own, str) else dict(own)
+        named = own.get("name", common.get("name"))
+        section["engine"] = own if named != common.get("name") else {**common, **own}
+
+
+def _indifferent(section: Section) -> Iterator[str]:
+    yield from section.indifferent
+    for name in type(section).model_fields:
+        if isinstance(inner := getattr(section, name), Section):
+            yield from (f"{name}.{path}" for path in _indifferent(inner))
 
 
 def _paths(section: type[BaseModel]) -> Iterator[str]:

@@ -14,6 +14,7 @@ ASKING = ("torch", "torchvision", "transformers", "accelerate", "datasets", "lmm
 EXTRAS = {
     "train": (*ASKING, "trl", "peft"),
     "server": ("openai", *ASKING),
+    "ray": ("ray", *ASKING),
 }
 """The packages behind each extra, as pyproject.toml lists them or as those bring them."""
 MODULES = {"huggingface_hub": "train", "tokenizers": "train"} | {

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from harness.config import ComputingSection, Precision, RunConfig
+from harness.config import AnsweringSection, ComputingSection, Precision, RunConfig, ServerSettings
 from harness.errors import HarnessError
 from harness.provenance import accelerator
 
@@ -34,7 +34,7 @@ def _accelerator_has_bfloat16() -> bool:
 def resolve_sections(config: RunConfig) -> RunConfig:
     """Replace every section's `auto` by what this machine computes in.
 
-    A model of lmms-eval's or a server chooses its own; its `auto` stays.
+    A model of lmms-eval's or somebody else's server chooses its own; its `auto` stays.
 
     Raises:
         HarnessError: if a precision is asked of such a model by way of `judging`.
@@ -47,6 +47,8 @@ def resolve_sections(config: RunConfig) -> RunConfig:
                     f"setting judging.precision = {section.precision!r}: --model {config.model} chooses its own.",
                     "Drop it; a model of lmms-eval's may take dtype=... in --model-args.",
                 )
+            continue
+        if isinstance(section, AnsweringSection) and isinstance(section.engine.holder, ServerSettings):
             continue
         changed[name] = section.model_copy(update={"precision": resolved(section.precision)})
     return config.model_copy(update=changed)

@@ -88,6 +88,15 @@ def accelerator() -> str | None:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("Model")), "unknown")
 
 
+def accelerators() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them, without loading torch."""
+    devices = Path("/proc/driver/nvidia/gpus")
+    there = len(list(devices.iterdir())) if devices.is_dir() else 0
+    if (allowed := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [part.strip() for part in allowed.split(",") if part.strip() not in ("", "-1")][:there]
+    return [str(number) for number in range(there)]
+
+
 def _cpuinfo(*names: str) -> str:
     """Return the first value of a field of /proc/cpuinfo; empty where there is none."""
     info = Path("/proc/cpuinfo")

@@ -13,9 +13,11 @@ from harness.config import (
     assign,
     parse_assignment,
     server_settings,
+    spread_engine,
     validated,
 )
 from harness.data.tables import fingerprint, path_fingerprint
+from harness.engines.choosing import resolve_engines
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import folder_fingerprint, resolve
 from harness.precision import resolve_sections
@@ -49,6 +51,7 @@ def resolve_config(
     settings |= given
     for text in assignments:
         assign(settings, *parse_assignment(text))
+    spread_engine(settings)
     settings["fingerprints"] = {}
     _expand(settings, recipe, roots)
     used = _sections(validated(settings), recipe)
@@ -61,7 +64,7 @@ def resolve_config(
         settings["seeds"] = [0]
     if recipe is None or "sft" not in recipe.sections:
         settings.pop("preferences", None)
-    config = resolve_sections(validated(settings))
+    config = resolve_engines(resolve_sections(validated(settings)))
     _check_choices(config, recipe, roots)
     return config.model_copy(update={"fingerprints": _fingerprints(config, recipe, roots)})
 

@@ -1,15 +1,12 @@
 """A run: train through the stages, ask the tasks, keep the record."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import provenance
-from harness.config import (
-    PATIENCE,
-    RunConfig,
-    differing,
-)
+from harness.config import RunConfig, ServerSettings, differing
 from harness.errors import HarnessError
 from harness.precision import arithmetic, slow_or_inexact
 from harness.records import Run, RunFolder
@@ -17,6 +14,10 @@ from harness.records.run import StageRecord
 from harness.registry import Recipe, load_task, results_root
 from harness.show.console import RunConsole
 from harness.training.stages import Clock, Stages, Watch
+
+if TYPE_CHECKING:
+    from harness.evaluate.judged import Judged
+    from harness.evaluate.tasks import PreparedTask
 
 
 class Recorder:
@@ -60,7 +61,7 @@ def begin(config: RunConfig, folder: RunFolder, resume: bool) -> Run | None:
         folder.write_run(run)
         return run
     run = folder.read_run()
-    patience = {f"model_args.{name}" for name in PATIENCE}
+    patience = {f"model_args.{name}" for name in ServerSettings.indifferent} | config.indifferent_paths()
     if apart := [key for key in differing(run.config, record) if key not in patience]:
         raise HarnessError(
             f"{folder.path} holds another run: {', '.join(apart)} differ{'s' if len(apart) == 1 else ''}.",
@@ -111,19 +112,37 @@ def _work(
         folder.write_presentations(task.name, task.protocol.presentations(task.items, config.judging.order_seed))
     run.tasks = [task.record(config) for task in prepared]
     for seed in config.seeds:
-        judged = judges.trained(config, recipe.train(stages, config, seed)) if recipe else judges.given(config)
+        work = folder.path / "engine"
+        checkpoint = recipe.train(stages, config, seed) if recipe else None
+        judged = judges.trained(config, checkpoint, work) if checkpoint else judges.given(config, work)
         _note_judge(run, seed, judged.fingerprint)
-        for task, record in zip(prepared, run.tasks, strict=True):
-            record.prompts[str(seed)] = task.prompt_hash(judged)
-            record.not_applicable = task.refusal(judged)
-            folder.write_run(run)
-            if record.not_applicable:
-                continue
-            name = f"judge {task.name}"
-            clock = Clock()
-            info = tasks.ask(folder, task, judged, config, seed, watch.begin(name, seed))
-            key = f"{judged.fingerprint}-{task.name}-{seed}"
-            watch.end(StageRecord(stage=name, seed=seed, key=key, cached=False, info=info, **clock.read()))
+        with closing(judged):
+            _ask(run, config, folder, prepared, judged, seed, watch)
+
+
+def _ask(
+    run: Run,
+    config: RunConfig,
+    folder: RunFolder,
+    prepared: "Sequence[PreparedTask]",
+    judged: "Judged",
+    seed: int,
+    watch: Recorder,
+) -> None:
+    """Ask one seed's judge every task."""
+    from harness.evaluate import tasks
+
+    for task, record in zip(prepared, run.tasks, strict=True):
+        record.prompts[str(seed)] = task.prompt_hash(judged)
+        record.not_applicable = task.refusal(judged)
+        folder.write_run(run)
+        if record.not_applicable:
+            continue
+        name = f"judge {task.name}"
+        clock = Clock()
+        info = tasks.ask(folder, task, judged, config, seed, watch.begin(name, seed))
+        key = f"{judged.fingerprint}-{task.name}-{seed}"
+        watch.end(StageRecord(stage=name, seed=seed, key=key, cached=False, info=info, **clock.read()))
 
 
 def _note_judge(run: Run, seed: int, fingerprint: str) -> None:

@@ -215,13 +215,14 @@ import io, json, sys, torch
 from PIL import Image
 from harness.config import JudgeSettings, WorldSettings
 from harness.embedded.data import benchmark_rows
-from harness.judge.model import Decoding, Judge, Question
+from harness.engines.engine import Decoding, Question
+from harness.engines.transformers_engine import TransformersEngine
 torch.set_num_threads(int(sys.argv[2]))
-judge = Judge(JudgeSettings(model={str(checkpoint)!r}), "float32")
-asked = [Question(Image.open(io.BytesIO(r["image"])), judge.format.ask(r["query"], *order))
+judge = TransformersEngine(JudgeSettings(model={str(checkpoint)!r}), "float32", int(sys.argv[1]))
+asked = [Question((Image.open(io.BytesIO(r["image"])), judge.format.ask(r["query"], *order)))
          for r in benchmark_rows(WorldSettings(items=100, split="dev"))
          for order in (r["response"], r["response"][::-1])]
-answers = judge.answer(asked, Decoding(48), int(sys.argv[1]))
+answers = judge.answer(asked, Decoding(48))
 print(json.dumps([[a[0].text, a[0].p_first] for a in answers]))
 """
     told = []

@@ -3,6 +3,7 @@
 import io
 import itertools
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,28 +12,29 @@ from PIL import Image
 from harness.config import ExpertSettings, JudgeSettings, WorldSettings
 from harness.embedded import world
 from harness.embedded.data import benchmark_rows
-from harness.judge.model import Answer, Decoding, Judge, Question
+from harness.engines.engine import Answer, Decoding, Question
+from harness.engines.transformers_engine import TransformersEngine
 from harness.protocols.reading import read_strict
 from harness.training.experts import Expert
 from harness.training.stages import Silent
 
 
-def answers_right(judge: Judge, kind: str, count: int) -> float:
+def answers_right(judge: TransformersEngine, kind: str, count: int) -> float:
     """Return the share of questions of one kind that the judge answers word for word."""
     rng, noise = random.Random(f"check {kind}"), np.random.default_rng(17)
     asked: list[Question] = []
     wanted: list[str] = []
     for scene in world.scenes(rng, "dev"):
         if question := world.ask(scene, kind, rng):
-            asked.append(Question(world.picture(scene, noise), question.text))
+            asked.append(Question((world.picture(scene, noise), question.text)))
             wanted.append(question.right.plain)
         if len(asked) == count:
             break
-    given = judge.answer(asked, Decoding(48), 256)
+    given = judge.answer(asked, Decoding(48))
     return float(np.mean([drawn[0].text == right for drawn, right in zip(given, wanted, strict=True)]))
 
 
-def untrained_judging(judge: Judge, count: int) -> dict[str, float]:
+def untrained_judging(judge: TransformersEngine, count: int) -> dict[str, float]:
     """Judge dev items in both orders without any training.
 
     Returns:
@@ -44,9 +46,10 @@ def untrained_judging(judge: Judge, count: int) -> dict[str, float]:
     asked, right = [], []
     for row, swapped in itertools.product(rows, (False, True)):
         first, second = row["response"][:: -1 if swapped else 1]
-        asked.append(Question(Image.open(io.BytesIO(row["image"])), judge.format.ask(row["query"], first, second)))
+        words = judge.format.ask(row["query"], first, second)
+        asked.append(Question((Image.open(io.BytesIO(row["image"])), words)))
         right.append("first" if (row["human_ranking"] == [0, 1]) != swapped else "second")
-    given: list[Answer] = [drawn[0] for drawn in judge.answer(asked, Decoding(48), 256)]
+    given: list[Answer] = [drawn[0] for drawn in judge.answer(asked, Decoding(48))]
     readings = [read_strict(answer.text) for answer in given]
     sure = [(a.p_first, r) for a, r in zip(given, right, strict=True) if a.p_first is not None]
     return {
@@ -67,13 +70,14 @@ def expert_accuracy(name: str, count: int) -> float:
         caption = world.noisy_caption(scene, rng, 0.05)
         pair = (question.right, rng.choice(question.wrong))
         texts += [(caption, question.text, world.say(claim, rng.choice(world.STYLES))) for claim in pair]
-    scores = np.array(Expert(name, ExpertSettings(precision="float32")).score(texts, Silent().advance)).reshape(-1, 2)
+    expert = Expert(name, ExpertSettings(precision="float32"), Path())
+    scores = np.array(expert.score(texts, Silent().advance)).reshape(-1, 2)
     return float((scores[:, 0] > scores[:, 1]).mean())
 
 
 def check(count: int = 1000) -> dict[str, Any]:
     """Measure judge and experts."""
-    judge = Judge(JudgeSettings(), "float32")
+    judge = TransformersEngine(JudgeSettings(), "float32", 256)
     found: dict[str, Any] = {kind: answers_right(judge, kind, count) for kind in world.KINDS}
     found |= {f"untrained {name}": value for name, value in untrained_judging(judge, count).items()}
     for i in range(3):

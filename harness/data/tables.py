@@ -318,6 +318,14 @@ def write_rows(path: Path, rows: Iterable[Row], columns: Mapping[str, str]) -> i
     return written
 
 
+def open_images(path: Path) -> Callable[[int], bytes]:
+    """Open the images of a canonical table: by place, each read from the disk when it is asked for."""
+    import datasets
+
+    table = datasets.Dataset.from_parquet(str(path), columns=["image"], cache_dir=str(path.parent / "arrow"))
+    return lambda place: bytes(table[place]["image"]["bytes"])
+
+
 def read_columns(path: Path, columns: list[str]) -> list[Row]:
     """Read some columns of a canonical table; without the image this is light."""
     import pyarrow.parquet

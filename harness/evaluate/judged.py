@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness.config import SERVER, JudgeSettings, JudgingSettings, RunConfig, redacted, server_settings
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import resolve
@@ -15,53 +17,79 @@ from harness.training.sources import judge_settings
 from harness.training.stages import Artifact
 
 
-@dataclass(frozen=True)
+@dataclass
 class Judged:
-    """A model to be judged, not yet loaded."""
+    """A model to be judged; loaded when it is first asked, and kept until it is closed."""
 
     fingerprint: str
     """Changes with its weights, or with its name and arguments."""
     own_prompt: str | None
     """The words of its format; None for a model that is asked with the benchmark's prompt."""
     weighs: bool
-    """Whether it gives P(verdict)."""
+    """Whether it may give P(verdict)."""
     load: Callable[[], Any]
     """Loads it as an lmms-eval model."""
+    loaded: Any = None
+
+    def model(self) -> Any:
+        """Return it as an lmms-eval model."""
+        self.loaded = self.loaded or self.load()
+        return self.loaded
+
+    def close(self) -> None:
+        """Give back what its engine holds."""
+        engine, self.loaded = getattr(self.loaded, "engine", None), None
+        if engine:
+            engine.close()
 
 
-def trained(config: RunConfig, checkpoint: Artifact) -> Judged:
-    """Judge the checkpoint that a recipe made."""
+def trained(config: RunConfig, checkpoint: Artifact, work: Path) -> Judged:
+    """Judge the checkpoint that a recipe made; `work` is the folder of its engine's logs."""
     assert config.judge is not None, "a recipe has judge settings"
     settings = judge_settings(config.judge, checkpoint)
     ref = resolve(settings.model, settings.revision)
     folder = Path(ref.location)
     format_ = load_format(folder) if folder.is_dir() else None
     words = format_.prompt if format_ else None
-    return Judged(ref.fingerprint, words, True, lambda: _load_ours(settings, config.judging))
+    return Judged(ref.fingerprint, words, True, lambda: _in_engine(settings, config.judging, work))
 
 
-def _load_ours(settings: JudgeSettings, judging: JudgingSettings) -> Any:
-    from harness.evaluate.judge_model import HarnessJudge
+def _in_engine(settings: JudgeSettings, judging: JudgingSettings, work: Path) -> Any:
+    from harness.engines.engine import open_engine
+    from harness.evaluate.engine_model import EngineModel
 
-    return HarnessJudge(
-        pretrained=settings.model,
-        revision=settings.revision,
-        precision=judging.precision,
-        batch_size=judging.batch_size,
-        max_pixels=settings.max_pixels,
-        trust_remote_code=settings.trust_remote_code,
-    )
+    return EngineModel(open_engine(settings, judging, work))
 
 
-def given(config: RunConfig) -> Judged:
+def given(config: RunConfig, work: Path) -> Judged:
     """Judge a server or an lmms-eval model as it is."""
     named = json.dumps([config.model, {key: str(value) for key, value in sorted(config.decisive_args().items())}])
     fingerprint = "named:" + hashlib.sha256(named.encode()).hexdigest()[:16]
-    ours = config.model == OURS
-    checkpoint = Path(str(config.model_args.get("pretrained", "")))
-    format_ = load_format(checkpoint) if ours and checkpoint.is_dir() else None
+    if config.model == SERVER:
+        return Judged(fingerprint, None, True, lambda: _load_server(config))
+    if config.model != OURS:
+        return Judged(fingerprint, None, False, lambda: _load_named(str(config.model), config))
+    settings = ours(config.model_args)
+    checkpoint = Path(settings.model)
+    format_ = load_format(checkpoint) if checkpoint.is_dir() else None
     words = format_.prompt if format_ else None
-    return Judged(fingerprint, words, ours, lambda: _load_named(str(config.model), config))
+    return Judged(fingerprint, words, True, lambda: _in_engine(settings, config.judging, work))
+
+
+def ours(arguments: dict[str, Any]) -> JudgeSettings:
+    """Read the arguments of `--model harness_judge`: `pretrained`, and settings of a judge."""
+    known = {"pretrained": "model", **{name: name for name in ("revision", "max_pixels", "trust_remote_code")}}
+    for name in arguments:
+        if name not in known:
+            raise unknown(f"argument of --model {OURS}", name, known)
+    try:
+        return JudgeSettings.model_validate({known[name]: value for name, value in arguments.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise HarnessError(
+            f"--model {OURS}: argument {first['loc'][0]} = {first['input']!r}: {first['msg']}.",
+            "Write --model-args pretrained=CHECKPOINT.",
+        ) from None
 
 
 OURS = "harness_judge"
@@ -69,22 +97,20 @@ OURS = "harness_judge"
 
 
 def _load_server(config: RunConfig) -> Any:
-    from harness.evaluate.server_model import ServerModel
+    from harness.engines.server_engine import ServerEngine
+    from harness.evaluate.engine_model import EngineModel
 
-    return ServerModel(server_settings(config.model_args))
+    return EngineModel(ServerEngine(server_settings(config.model_args)))
 
 
 def _load_named(name: str, config: RunConfig) -> Any:
-    if name == SERVER:
-        return _load_server(config)
     from lmms_eval.models import get_model, list_available_models
 
     if name not in (known := list_available_models(include_aliases=True)):
         raise unknown("lmms-eval model", name, known)
     arguments = ",".join(f"{key}={value}" for key, value in config.model_args.items())
-    ours = {"precision": config.judging.precision} if name == OURS else {}
     try:
-        return get_model(name).create_from_arg_string(arguments, {"batch_size": config.judging.batch_size, **ours})
+        return get_model(name).create_from_arg_string(arguments, {"batch_size": config.judging.batch_size})
     except (TypeError, ImportError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:160]
         shown = redacted(config.model_args)

@@ -20,21 +20,13 @@ import torch
 from lmms_eval.api.instance import GenerationResult, Instance, unwrap_generation_output
 from lmms_eval.api.model import lmms
 
-from harness.errors import HarnessError
+from harness.engines.engine import StoppedError
 from harness.evaluate.hooks import presentation_of
 from harness.records import Judgment, Presentation, Reading, RunFolder
 from harness.training.stages import Progress
 
 Key = tuple[int, Presentation]
 """A judgment's: the judge's seed, and what was shown."""
-
-
-class StoppedError(Exception):
-    """A model gives up on a chunk: why, and a result per request, None where there is none."""
-
-    def __init__(self, why: HarnessError, results: Sequence[GenerationResult | None]) -> None:
-        super().__init__(str(why))
-        self.why, self.results = why, results
 
 
 FAILED = "[LMMS_EVAL_"
@@ -95,7 +87,7 @@ class RecordingModel(lmms):  # type: ignore[misc]
         try:
             outputs = self.inner.generate_until(requests)
         except StoppedError as stop:
-            self._write(keys, stop.results, time.monotonic() - started)
+            self._write(keys, stop.answers, time.monotonic() - started)
             raise stop.why from None
         self._write(keys, outputs, time.monotonic() - started)
 

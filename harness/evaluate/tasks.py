@@ -132,14 +132,26 @@ class PreparedTask:
         Raises:
             HarnessError: if the protocol needs P(verdict) of a model that gives none.
         """
-        if self.protocol.weighs and not judged.weighs:
-            raise HarnessError(
-                f"protocol {self.protocol.spec} needs P(verdict), which this model does not give.",
-                "Judge a checkpoint with --model harness_judge, or choose --protocol both-orders.",
-            )
+        self._need_probabilities(judged.weighs)
         if judged.own_prompt and not self.protocol.compares:
             return "the judge's format only compares two responses"
         return None
+
+    def refuse_unweighed(self, model: Any) -> None:
+        """Refuse a loaded model that gives no P(verdict), if the protocol needs it.
+
+        Raises:
+            HarnessError: likewise.
+        """
+        self._need_probabilities(getattr(getattr(model, "engine", None), "weighs", True))
+
+    def _need_probabilities(self, given: bool) -> None:
+        if self.protocol.weighs and not given:
+            raise HarnessError(
+                f"protocol {self.protocol.spec} needs P(verdict), which this model does not give.",
+                "Judge a checkpoint with --model harness_judge, a server that is vLLM, or choose --protocol "
+                "both-orders.",
+            )
 
     def owed(self, config: RunConfig, seed: int) -> set[tuple[int, Presentation]]:
         """List the keys of every judgment that one seed's judge has to give."""
@@ -211,7 +223,9 @@ def _simple_evaluate(
     from harness.evaluate.recording import RecordingModel
 
     chunk = config.judging.chunk_size
-    recorder = RecordingModel(judged.load(), folder, task.name, READERS[task.reader], seed, chunk, progress, done)
+    model = judged.model()
+    task.refuse_unweighed(model)
+    recorder = RecordingModel(model, folder, task.name, READERS[task.reader], seed, chunk, progress, done)
     generation: dict[str, Any] = {"max_new_tokens": 2048, "do_sample": False, "temperature": 0, "until": []}
     generation |= task.protocol.generation
     if config.judging.max_new_tokens:

@@ -1,5 +1,8 @@
 """Captions for the pairs that bring none: the judge's own base model describes each image once."""
 
+import io
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -7,35 +10,63 @@ from harness.config import CaptionSettings, JudgeSettings
 from harness.training.sources import PAIRS, judge_settings
 from harness.training.stages import Artifact, Progress
 
+CAPTIONS = "captions.jsonl"
+
 
 def caption(
     out: Path, pairs: Artifact, base: Artifact, judge: JudgeSettings, settings: CaptionSettings, *, progress: Progress
 ) -> dict[str, Any]:
-    """Fill in missing captions; equal images are described once."""
-    import io
-
-    import pyarrow.parquet
-    from PIL import Image
-
+    """Fill in missing captions; equal images are described once, and after a crash those that are owed."""
     from harness.data.preferences import COLUMNS
     from harness.data.tables import image_hash, write_rows
 
-    rows = pyarrow.parquet.read_table(pairs.path / PAIRS).to_pylist()
-    for row in rows:
-        row["image"] = row["image"]["bytes"]
-    bare = {image_hash(row["image"]): row["image"] for row in rows if row["caption"] is None}
-    described: dict[str, str] = {}
-    if bare:
-        from harness.judge.model import Decoding, Judge, Question
-
-        progress.total(len(bare), "images")
-        captioner = Judge(judge_settings(judge, base), settings.precision)
-        asked = [Question(Image.open(io.BytesIO(data)), settings.prompt) for data in bare.values()]
-        decoding = Decoding(settings.max_new_tokens)
-        answers = captioner.answer(asked, decoding, settings.batch_size, on_batch=progress.advance)
-        described = {name: drawn[0].text for name, drawn in zip(bare, answers, strict=True)}
-    for row in rows:
+    table = pairs.path / PAIRS
+    bare: dict[str, int] = {}
+    for place, row in enumerate(_rows(table)):
         if row["caption"] is None:
-            row["caption"] = described[image_hash(row["image"])] or "nothing"
-    write_rows(out / PAIRS, rows, COLUMNS)
-    return {"pairs": len(rows), "captioned": len(bare)}
+            bare.setdefault(image_hash(row["image"]), place)
+    described = _describe(out, table, bare, judge_settings(judge, base), settings, progress) if bare else {}
+
+    def filled() -> Iterator[dict[str, Any]]:
+        for row in _rows(table):
+            if row["caption"] is None:
+                row["caption"] = described[image_hash(row["image"])] or "nothing"
+            yield row
+
+    count = write_rows(out / PAIRS, filled(), COLUMNS)
+    return {"pairs": count, "captioned": len(bare)}
+
+
+def _rows(table: Path) -> Iterator[dict[str, Any]]:
+    """Read pairs with their images, a few at a time."""
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(table) as file:
+        for batch in file.iter_batches(256):
+            for row in batch.to_pylist():
+                yield row | {"image": row["image"]["bytes"]}
+
+
+def _describe(
+    out: Path, table: Path, bare: dict[str, int], judge: JudgeSettings, settings: CaptionSettings, progress: Progress
+) -> dict[str, str]:
+    """Let the engine describe images, given by hash and place; return the captions by hash."""
+    from PIL import Image
+
+    from harness.data.tables import open_images
+    from harness.engines.engine import Decoding, Question, open_engine
+    from harness.engines.resumable import read_answers, write_answers
+
+    progress.total(len(bare), "images")
+    image = open_images(table)
+    with closing(open_engine(judge, settings, out)) as engine:
+        write_answers(
+            out / CAPTIONS,
+            engine,
+            list(bare),
+            lambda name: Question((Image.open(io.BytesIO(image(bare[name]))), settings.prompt)),
+            lambda name, drawn: {"image": name, "caption": drawn[0].text},
+            Decoding(settings.max_new_tokens),
+            done=progress.advance,
+        )
+    return {line["image"]: line["caption"] for line in read_answers(out / CAPTIONS)}

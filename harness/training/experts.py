@@ -1,13 +1,13 @@
 """Experts: textual reward models that read caption and question, and score a response."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from harness.config import ExpertSettings
 from harness.data.preferences import read_pairs
 from harness.data.tables import read_columns, write_rows
-from harness.errors import HarnessError
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Progress
 
@@ -18,32 +18,18 @@ SCORES = "scores.parquet"
 class Expert:
     """One sequence-classification reward model with a single label."""
 
-    def __init__(self, name: str, settings: ExpertSettings) -> None:
-        import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    def __init__(self, name: str, settings: ExpertSettings, work: Path) -> None:
+        from transformers import AutoTokenizer
 
+        from harness.engines.engine import open_scorer
         from harness.judge.checkpoints import loading, resolve
 
-        name, _, revision = name.partition("@")
-        ref = resolve(name, revision or None)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with loading(name):
+        model, _, revision = name.partition("@")
+        ref = resolve(model, revision or None)
+        with loading(model):
             self.tokenizer = AutoTokenizer.from_pretrained(ref.location, revision=ref.revision)
-            self.model, loaded = AutoModelForSequenceClassification.from_pretrained(
-                ref.location,
-                revision=ref.revision,
-                num_labels=1,
-                dtype=getattr(torch, settings.precision),
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-        if missing := [key for key in loaded["missing_keys"] if key.startswith(("score", "classifier"))]:
-            # it would be drawn at random, and filter the data with noise
-            raise HarnessError(
-                f"expert {name!r} is no reward model: it lacks {missing[0]}.", "Name one with a score head."
-            )
-        self.model.to(self.device).eval()
         self.settings = settings
+        self.scorer = open_scorer(name, settings, work)
 
     def encode(self, caption: str, question: str, response: str) -> list[int]:
         """Tokenise one user turn (caption, question) and one assistant turn (response)."""
@@ -58,22 +44,11 @@ class Expert:
 
     def score(self, texts: Sequence[tuple[str, str, str]], on_batch: Callable[[int], None]) -> list[float]:
         """Score (caption, question, response) triples; comparable only within one prompt."""
-        import torch
+        return self.scorer.score([self.encode(*text) for text in texts], on_batch)
 
-        encoded = [self.encode(*text) for text in texts]
-        order = sorted(range(len(encoded)), key=lambda i: (len(encoded[i]), i))
-        scores = [0.0] * len(encoded)
-        for start in range(0, len(order), self.settings.batch_size):
-            batch = order[start : start + self.settings.batch_size]
-            inputs = self.tokenizer.pad(
-                {"input_ids": [encoded[i] for i in batch]}, padding_side="right", return_tensors="pt"
-            ).to(self.device)
-            with torch.inference_mode():
-                logits = self.model(**inputs).logits[:, 0].float().cpu().tolist()
-            for place, value in zip(batch, logits, strict=True):
-                scores[place] = value
-            on_batch(len(batch))
-        return scores
+    def close(self) -> None:
+        """Give back what its engine holds."""
+        self.scorer.close()
 
 
 def expert_scores(out: Path, pairs: Artifact, settings: ExpertSettings, *, progress: Progress) -> dict[str, Any]:
@@ -84,7 +59,10 @@ def expert_scores(out: Path, pairs: Artifact, settings: ExpertSettings, *, progr
     rows = read_pairs(pairs.path / PAIRS)
     progress.total(2 * len(rows) * len(settings.models), "scores")
     texts = [(row["caption"], row["question"], row[side]) for row in rows for side in ("chosen", "rejected")]
-    columns = [Expert(name, settings).score(texts, progress.advance) for name in settings.models]
+    columns = []
+    for name in settings.models:
+        with closing(Expert(name, settings, out)) as expert:
+            columns.append(expert.score(texts, progress.advance))
     table = [
         {"id": row["id"], "chosen": [c[2 * i] for c in columns], "rejected": [c[2 * i + 1] for c in columns]}
         for i, row in enumerate(rows)

@@ -16,6 +16,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def score_judgments(
         (p["id"], p["chosen_second"]): [_sampled(text, p["chosen_second"], format_) for text in p["texts"]]
         for p in presentations
     }
-    support = _support(judged, by_id, scores, experts, progress)
+    support = _support(out, judged, by_id, scores, experts, progress)
     lines, means = [], dict.fromkeys((name for name, _, _ in wanted), 0.0)
     spread: dict[bool | None, list[float]] = {True: [], False: [], None: []}
     for (name, chosen_second), group in judged.items():
@@ -200,6 +201,7 @@ def _sampled(text: str, chosen_second: bool, format_: Any) -> Sampled:
 
 
 def _support(
+    out: Path,
     judged: dict[tuple[str, bool], list[Sampled]],
     by_id: dict[str, dict[str, Any]],
     scores: Artifact,
@@ -214,7 +216,9 @@ def _support(
     support: dict[str, dict[str, float]] = {}
     for i, model in enumerate(settings.models):
         spread = math.sqrt(np.mean([(row["chosen"][i] - row["rejected"][i]) ** 2 for row in known.values()])) or 1.0
-        for (name, text), score in zip(rationales, Expert(model, settings).score(texts, progress.advance), strict=True):
+        with closing(Expert(model, settings, out)) as expert:
+            given = expert.score(texts, progress.advance)
+        for (name, text), score in zip(rationales, given, strict=True):
             midpoint = (known[name]["chosen"][i] + known[name]["rejected"][i]) / 2
             values = support.setdefault(name, {})
             values[text] = values.get(text, 0.0) + (score - midpoint) / spread / len(settings.models)

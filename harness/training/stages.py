@@ -20,8 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import BaseModel
-
+from harness.config import Section
 from harness.data.tables import data_fingerprint, fingerprint
 from harness.provenance import packages
 from harness.records.run import StageRecord
@@ -193,8 +192,8 @@ def _identity(value: Any) -> Any:
     if isinstance(value, Path):
         # where a file lies is nothing to its result
         return fingerprint(value) if value.suffix == ".py" else data_fingerprint(value)
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+    if isinstance(value, Section):
+        return value.decisive()
     if isinstance(value, list | tuple):
         return [_identity(item) for item in value]
     if value is None or isinstance(value, str | int | float | bool):

@@ -7,21 +7,21 @@ import pytest
 from harness.building.check import answers_right, expert_accuracy, untrained_judging
 from harness.config import JudgeSettings
 from harness.embedded import world
+from harness.engines.transformers_engine import TransformersEngine
 from harness.judge.checkpoints import EMBEDDED as ASSETS
-from harness.judge.model import Judge
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
-    return Judge(JudgeSettings(), "float32")
+def judge() -> TransformersEngine:
+    return TransformersEngine(JudgeSettings(), "float32", 256)
 
 
 @pytest.mark.parametrize("kind", world.KINDS)
-def test_the_base_sees_and_answers(judge: Judge, kind: str) -> None:
+def test_the_base_sees_and_answers(judge: TransformersEngine, kind: str) -> None:
     assert answers_right(judge, kind, 150) >= 0.85
 
 
-def test_the_base_writes_judgments_but_cannot_judge_yet(judge: Judge) -> None:
+def test_the_base_writes_judgments_but_cannot_judge_yet(judge: TransformersEngine) -> None:
     found = untrained_judging(judge, 250)
     assert found["coverage"] >= 0.9
     assert 0.45 <= found["forced"] <= 0.68

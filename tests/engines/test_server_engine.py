@@ -18,9 +18,10 @@ from PIL import Image
 
 from harness.cli import main
 from harness.config import ServerSettings
+from harness.engines.engine import StoppedError
+from harness.engines.server_engine import IN_A_ROW, ServerEngine, retry_after
 from harness.errors import ExitCode, HarnessError
-from harness.evaluate.recording import StoppedError
-from harness.evaluate.server_model import IN_A_ROW, ServerModel, retry_after
+from harness.evaluate.engine_model import EngineModel
 from harness.records import RunFolder
 
 KEY = "sk-do-not-tell"
@@ -121,16 +122,16 @@ def serving(reply: Callable[[dict, int], Reply | None]) -> Iterator[Server]:
             thread.join()
 
 
-def make_model(url: str, **settings) -> ServerModel:
+def make_model(url: str, **settings) -> EngineModel:
     quick = {"backoff": 0.01, "max_retries": 2, "timeout": 5, **settings}
-    return ServerModel(ServerSettings(base_url=url, model="judge", **quick))
+    return EngineModel(ServerEngine(ServerSettings(base_url=url, model="judge", **quick)))
 
 
 GREEDY = {"max_new_tokens": 32, "do_sample": False, "temperature": 0, "until": []}
 PICTURE = Image.new("RGB", (6, 4), (200, 30, 0))
 
 
-def ask(model: ServerModel, count: int = 1, kwargs: dict = GREEDY):
+def ask(model: EngineModel, count: int = 1, kwargs: dict = GREEDY):
     """Ask questions `q0`, `q1`, ..."""
     docs = [{"item_id": f"i{n}", "order": [0, 1], "repeat": 0} for n in range(count)]
     model.task_dict = {"toy": {"test": docs}}
@@ -299,7 +300,7 @@ def test_what_the_user_must_mend_stops_at_once_and_answers_are_kept(status: int,
     assert why.exit_code == ExitCode.USAGE
     assert f"{status}, cannot do that with [redacted]" in str(why)
     assert fix in str(why)
-    assert [result and result.text for result in stopped.value.results] == [VERDICT] * 4 + [None] * 5
+    assert [result and result.text for result in stopped.value.answers] == [VERDICT] * 4 + [None] * 5
     assert len(server.asked) == 5
     assert server.keys == {f"Bearer {KEY}"}
 
@@ -310,7 +311,7 @@ def test_a_server_that_only_fails_is_given_up() -> None:
     assert stopped.value.why.exit_code == ExitCode.INCOMPLETE
     assert "--resume" in str(stopped.value.why)
     assert IN_A_ROW <= len(server.asked) <= IN_A_ROW + 1
-    assert sum(result is not None for result in stopped.value.results) == len(server.asked)
+    assert sum(result is not None for result in stopped.value.answers) == len(server.asked)
 
 
 def test_a_server_that_is_not_there_is_said_at_the_start(monkeypatch) -> None:

@@ -15,10 +15,10 @@ import pytest
 from harness.config import JudgingSettings, RunConfig, ServerSettings, WorldSettings
 from harness.data.benchmark import read_items, write_benchmark
 from harness.embedded.data import benchmark_rows
+from harness.engines.server_engine import ServerEngine
 from harness.evaluate import tasks
-from harness.evaluate.judge_model import HarnessJudge
+from harness.evaluate.engine_model import EngineModel, HarnessJudge
 from harness.evaluate.judged import Judged
-from harness.evaluate.server_model import ServerModel
 from harness.judge.checkpoints import resolve
 from harness.judge.format import EMBEDDED
 from harness.protocols import find_protocol
@@ -96,7 +96,7 @@ def test_a_server_answers_as_the_judge_in_process(
     url: str, checkpoint: Path, benchmark: Artifact, tmp_path: Path, words: str | None, tokens: int
 ) -> None:
     # the embedded judge makes nothing of the benchmark's prompt; in its own words it says what it sees
-    server = ServerModel(ServerSettings(base_url=url, model=str(checkpoint)))
+    server = EngineModel(ServerEngine(ServerSettings(base_url=url, model=str(checkpoint))))
     info, served = judge(tmp_path / "served", server, benchmark, words, tokens)
     expected, here = judge(tmp_path / "here", HarnessJudge(str(checkpoint), batch_size=4), benchmark, words, tokens)
     assert [(j.key, j.text.strip(), j.reading) for j in served] == [(j.key, j.text, j.reading) for j in here]

@@ -1,0 +1,434 @@
+"""The engine that is a server: anything that speaks OpenAI's chat completions, asked with patience."""
+
+import asyncio
+import base64
+import io
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAI, Timeout
+from openai.types.chat import ChatCompletionMessage
+
+from harness.config import ServerSettings
+from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody, seed_of
+from harness.errors import HarnessError, RunIncompleteError
+from harness.judge.format import PLAIN, JudgeFormat
+from harness.protocols.reading import read_strict
+
+TRANSIENT = (408, 409, 425, 429)
+"""Statuses that are asked again, as is every status from 500 on; any other 4xx is the user's to mend."""
+LONGEST_WAIT = 60.0
+"""Seconds that the waits between retries grow to."""
+LONGEST_OBEYED = 600.0
+"""Seconds of Retry-After that are waited for; a server that asks for more has failed."""
+IN_A_ROW = 16
+"""Answers that may fail in a row, or two for each at once, before the server is given up."""
+
+
+class _FailedError(Exception):
+    """One attempt failed for now; `wait` is what the server asked for, in seconds."""
+
+    def __init__(self, why: str, wait: float = 0.0) -> None:
+        super().__init__(why)
+        self.wait = wait
+
+
+class _Request(NamedTuple):
+    """One request: a question, which of its samples, and which server."""
+
+    place: int
+    sample: int
+    samples: int
+    server: int
+
+
+class Client:
+    """Asks one or several servers, many questions at a time.
+
+    What may pass is asked again, ever later; what the user has to mend stops everything in one line; an
+    answer that never came is an error, never a text.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        # a local server needs no key, but the client insists on one
+        self._key = (settings.api_key or os.environ.get("OPENAI_API_KEY") or "").strip() or "no-key-given"
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise HarnessError("the API key holds a character that no key has.", "Set OPENAI_API_KEY again.")
+        self.failed_in_a_row = 0
+
+    def arguments(self, base_url: str) -> dict[str, Any]:
+        """Return what a client of the openai package is made with."""
+        timeout = Timeout(self.settings.timeout, connect=min(10.0, self.settings.timeout))
+        return {"base_url": base_url, "api_key": self._key, "timeout": timeout, "max_retries": 0}
+
+    def owners(self) -> list[str]:
+        """Return what each server says it is, such as `vllm`; "" where it does not tell.
+
+        Raises:
+            HarnessError: if one is not there or does not take the key.
+        """
+        return [self._owner(base_url) for base_url in self.settings.base_url]
+
+    def _owner(self, base_url: str) -> str:
+        try:
+            with OpenAI(**self.arguments(base_url)) as client:
+                listed = client.models.with_raw_response.list().http_response.json()
+                return str(listed["data"][0]["owned_by"])
+        except APIConnectionError as error:
+            where = f"no server answers at {base_url} ({self.words(error)})."
+            raise HarnessError(where, "Start it, or mend base_url.") from None
+        except APIStatusError as error:
+            # a server need not list its models; the first question will tell
+            if error.status_code in (401, 403):
+                raise self._refusal(error, base_url) from None
+        except (ValueError, TypeError, KeyError, IndexError):
+            pass
+        return ""
+
+    async def ask(self, client: AsyncOpenAI, path: str, body: dict[str, Any], model: str) -> Any:
+        """Post until there is a reply or no retry is left; return the reply, or an error's words as `Answer`."""
+        wait, why = self.settings.backoff, ""
+        for attempt in range(self.settings.max_retries + 1):
+            try:
+                return await self._attempt(client, path, body, model)
+            except _FailedError as failed:
+                why = str(failed)
+                if attempt == self.settings.max_retries or failed.wait > LONGEST_OBEYED:
+                    break
+                # jitter, so that what failed together does not come back together
+                await asyncio.sleep(failed.wait + wait * random.uniform(0.5, 1))
+                wait = min(2 * wait, LONGEST_WAIT)
+        return Answer("", error=why)
+
+    async def _attempt(self, client: AsyncOpenAI, path: str, body: dict[str, Any], model: str) -> Any:
+        try:
+            if path == "chat":
+                return self._read(await client.chat.completions.create(**body), body.get("n", 1))
+            return self._read_scores(await client.post(path, body=body, cast_to=object), len(body["input"]))
+        except APITimeoutError:
+            raise _FailedError(f"no answer within {self.settings.timeout:g} s") from None
+        except APIConnectionError as error:
+            self.gone()
+            raise _FailedError(f"connection failed: {self.words(error)}") from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise _FailedError(f"a reply that is no JSON: {self.words(error)}") from None
+        except APIStatusError as error:
+            if error.status_code in TRANSIENT or error.status_code >= 500:
+                self.gone()
+                wait = retry_after(error.response.headers.get("retry-after"))
+                raise _FailedError(f"{error.status_code} {self.words(error)}", wait) from None
+            raise self._refusal(error, str(client.base_url), model) from None
+
+    def gone(self) -> None:
+        """Look whether a server that does not answer will ever do; one of somebody else's may."""
+
+    def _read(self, reply: Any, count: int) -> list[Any]:
+        """Take the choices out of a reply, which may be anything that a server sends with status 200."""
+        # the client checks no field, so a reply need not be what its type says
+        choices = getattr(reply, "choices", None)
+        if not isinstance(choices, list) or len(choices) < count:
+            raise _FailedError(f"a reply that is no answer: {self._short(reply)}")
+        for choice in choices:
+            message = getattr(choice, "message", None)
+            text = getattr(message, "content", None)
+            if not isinstance(message, ChatCompletionMessage) or not isinstance(text, str | None):
+                raise _FailedError(f"a reply that is no answer: {self._short(reply)}")
+        if count == 1:
+            choices[0].tokens = getattr(getattr(reply, "usage", None), "completion_tokens", None)
+        return choices[:count]
+
+    def _read_scores(self, reply: Any, count: int) -> list[float]:
+        """Take the scores out of a reply of `/classify`."""
+        data = reply.get("data") if isinstance(reply, dict) else None
+        try:
+            scores = [float(row["probs"][0]) for row in data or ()]
+            if len(scores) == count and all(len(row["probs"]) == 1 for row in data or ()):
+                return scores
+        except (KeyError, IndexError, TypeError, ValueError):
+            pass
+        raise _FailedError(f"a reply that holds no {count} scores: {self._short(reply)}")
+
+    def count(self, error: str | None, base_url: str) -> None:
+        """Give up on a server that only fails, lest a long benchmark waits for a dead one all night."""
+        self.failed_in_a_row = self.failed_in_a_row + 1 if error else 0
+        if self.failed_in_a_row >= max(IN_A_ROW, 2 * self.settings.concurrency):
+            failed = f"{base_url} failed {self.failed_in_a_row} answers in a row ({error})."
+            raise RunIncompleteError(failed, "See to the server; --resume asks only what is owed.")
+
+    def _refusal(self, error: APIStatusError, base_url: str, model: str | None = None) -> HarnessError:
+        """Say what the server refuses and what to mend."""
+        fix = {
+            401: "Set OPENAI_API_KEY to a key that it takes.",
+            403: "Set OPENAI_API_KEY to a key that it takes.",
+            404: "Mend model= or base_url= in --model-args.",
+        }.get(error.status_code, "Mend --model-args, or shorten answers with --set judging.max_new_tokens=N.")
+        if error.param in ("max_tokens", "temperature", "top_p", "seed", "stop"):
+            fix = "If it takes no sampling settings, add sampling=server to --model-args."
+        words = f"{error.status_code}, {self.words(error)}"
+        return HarnessError(f"{base_url.rstrip('/')} refuses model {model or self.settings.model!r}: {words}.", fix)
+
+    def words(self, error: Exception) -> str:
+        """Return what the server said, or what the network did, in one line."""
+        body = getattr(error, "body", None)
+        if isinstance(body, dict):
+            body = body.get("message") or body.get("detail") or body
+        return self._short(body or error.__cause__ or error)
+
+    def _short(self, said: Any) -> str:
+        # a server may repeat the key that it does not like
+        line = " ".join(str(said).replace(self._key, "[redacted]").split()).rstrip(".")
+        return line if len(line) <= 200 else line[:197] + "..."
+
+
+class ServerEngine:
+    """A model behind one server, or behind several that share the questions."""
+
+    independent = True
+    at_once = 1024
+    format: JudgeFormat | None = None
+
+    def __init__(self, settings: ServerSettings, client: Client | None = None) -> None:
+        self.settings = settings
+        self.client = client or Client(settings)
+        # vLLM gives exact probabilities of named tokens, and several answers to one request
+        self.vllm = set(self.client.owners()) == {"vllm"}
+        self.verdicts: tuple[int, int] | None = None
+        self.opening = ""
+        if self.vllm:
+            self.find_verdicts(PLAIN)
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the servers give the probabilities of named tokens."""
+        return self.verdicts is not None
+
+    def find_verdicts(self, format_: JudgeFormat) -> None:
+        """Learn from the server's tokenizer which tokens name the better answer, and what comes before them."""
+        root = self.settings.base_url[0].removesuffix("/v1")
+        with OpenAI(**self.client.arguments(root)) as client:
+
+            def tokens(text: str) -> list[int]:
+                body = {"model": self.settings.model, "prompt": text, "add_special_tokens": False}
+                return list(client.post("/tokenize", body=body, cast_to=object)["tokens"])  # type: ignore[index]
+
+            try:
+                one, two = (tokens(format_.judgment("", better)) for better in (0, 1))
+                apart = [i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b]
+                if len(one) == len(two) and len(apart) == 1:
+                    body = {"model": self.settings.model, "tokens": one[: apart[0]]}
+                    self.opening = client.post("/detokenize", body=body, cast_to=object)["prompt"]  # type: ignore[index]
+                    self.verdicts = one[apart[0]], two[apart[0]]
+            except (APIStatusError, APIConnectionError, KeyError, TypeError):
+                # then there is no P(first), and a protocol that needs it says so
+                self.verdicts = None
+
+    def answer(
+        self, questions: Sequence[Question], decoding: Decoding, seed: int = 0, done: Done = nobody
+    ) -> list[list[Answer]]:
+        """Answer each question `decoding.samples` times.
+
+        Raises:
+            StoppedError: if a server refuses a question, or has failed too often in a row.
+        """
+        return self._ask_all(questions, decoding, seed, done)
+
+    def weigh(self, questions: Sequence[Question], done: Done = nobody) -> list[Answer]:
+        """Return P(first) of each question from the one token that names the verdict."""
+        assert self.verdicts is not None, "a caller looks at `weighs` first"
+        format_ = self.format or PLAIN
+        answers = []
+        for (drawn,) in self._ask_all(questions, Decoding(1), 0, done, self.opening):
+            if drawn.error is None and drawn.p_first is not None:
+                drawn = drawn._replace(text=format_.judgment("", int(drawn.p_first < 0.5)), tokens=1)
+            answers.append(drawn)
+        return answers
+
+    def close(self) -> None:
+        """Nothing to give back: connections live only while questions are under way."""
+
+    def _ask_all(
+        self, questions: Sequence[Question], decoding: Decoding, seed: int, done: Done, opening: str | None = None
+    ) -> list[list[Answer]]:
+        answers, stop = asyncio.run(self._answer_all(questions, decoding, seed, done, opening))
+        whole = [drawn if all(answer is not None for answer in drawn) else None for drawn in answers]
+        if stop is not None:
+            raise StoppedError(stop, whole)
+        return whole  # type: ignore[return-value]
+
+    async def _answer_all(
+        self, questions: Sequence[Question], decoding: Decoding, seed: int, done: Done, opening: str | None
+    ) -> tuple[list[list[Answer | None]], HarnessError | None]:
+        """Ask every question; what is under way when a server is given up still comes home."""
+        urls = self.settings.base_url
+        gates = [asyncio.Semaphore(self.settings.concurrency) for _ in urls]
+        answers: list[list[Answer | None]] = [[None] * decoding.samples for _ in questions]
+        stops: list[HarnessError] = []
+
+        async def ask(request: _Request) -> None:
+            async with gates[request.server]:
+                if stops:
+                    return
+                body = self._body(questions[request.place], decoding, seed, request, opening)
+                try:
+                    reply = await self.client.ask(clients[request.server], "chat", body, str(self.settings.model))
+                    failed = isinstance(reply, Answer)
+                    drawn = (
+                        [reply] * request.samples if failed else [self._answer(c, opening is not None) for c in reply]
+                    )
+                    answers[request.place][request.sample : request.sample + request.samples] = drawn
+                    self.client.count(drawn[0].error, urls[request.server])
+                except HarnessError as stop:
+                    stops.append(stop)
+                if all(answer is not None for answer in answers[request.place]):
+                    done(1)
+
+        clients = [AsyncOpenAI(**self.client.arguments(url)) for url in urls]
+        try:
+            await asyncio.gather(*(ask(request) for request in self._requests(len(questions), decoding)))
+        finally:
+            for client in clients:
+                await client.close()
+        return answers, stops[0] if stops else None
+
+    def _requests(self, questions: int, decoding: Decoding) -> list[_Request]:
+        """Say what is asked of which server; both orders of an item go to one, which has read their image then."""
+        count = decoding.samples if self.vllm else 1
+        servers = len(self.settings.base_url)
+        return [
+            _Request(place, sample, count, place // 2 % servers)
+            for place in range(questions)
+            for sample in range(0, decoding.samples, count)
+        ]
+
+    def _body(
+        self,
+        question: Question,
+        decoding: Decoding,
+        seed: int,
+        request: _Request | None = None,
+        opening: str | None = None,
+    ) -> dict[str, Any]:
+        """Write one request: texts and images in their order."""
+        messages: list[dict[str, Any]] = [{"role": "user", "content": [_content(part) for part in question.parts]}]
+        body: dict[str, Any] = {"model": self.settings.model, "messages": messages}
+        if self.settings.sampling == "server":
+            return body | {"max_completion_tokens": decoding.max_new_tokens}
+        body |= {"max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature}
+        if decoding.stop:
+            body["stop"] = list(decoding.stop)
+        if decoding.temperature > 0:
+            sample = request.sample if request else 0
+            # a server draws its n answers from seed, seed + 1, ...
+            body |= {"top_p": decoding.top_p, "seed": (seed_of(question, seed) + sample) % 2**31}
+        if request and request.samples > 1:
+            body["n"] = request.samples
+        extra: dict[str, Any] = {}
+        if self.verdicts:
+            body["logprobs"] = True
+            extra |= {"logprob_token_ids": list(self.verdicts), "return_tokens_as_token_ids": True}
+        elif self.settings.alternatives:
+            body |= {"logprobs": True, "top_logprobs": self.settings.alternatives}
+        if opening is not None:
+            messages.append({"role": "assistant", "content": opening})
+            extra |= {"continue_final_message": True, "add_generation_prompt": False}
+        return body | ({"extra_body": extra} if extra else {})
+
+    def _answer(self, choice: Any, weighed: bool) -> Answer:
+        """Read one choice: its text, and P(first) where its tokens come with probabilities."""
+        # a model that refuses, or spends every token on thinking, has answered, but named no verdict
+        text = (choice.message.content or choice.message.refusal or "").strip()
+        steps = getattr(getattr(choice, "logprobs", None), "content", None)
+        if not isinstance(steps, list):
+            tokens = getattr(choice, "tokens", None)
+            return Answer(text, None, tokens if isinstance(tokens, int) else None)
+        names = tuple(f"token_id:{token}" for token in self.verdicts) if self.verdicts else ("1", "2")
+        if weighed:
+            named = steps[:1]
+        else:
+            better = {"first": names[0], "second": names[1]}.get(str(read_strict(text)))
+            named = [step for step in steps if _name(step.token) == better][-1:]
+        return Answer(text, _p_first(named[0], names) if named else None, len(steps))
+
+
+def _name(token: str) -> str:
+    return token if token.startswith("token_id:") else token.strip(" \u0120\u2581")
+
+
+def _p_first(step: Any, names: tuple[str, ...]) -> float | None:
+    """Return P(first) against P(second) at one token; None where either is not told."""
+    told = {_name(other.token): other.logprob for other in getattr(step, "top_logprobs", None) or ()}
+    first, second = (told.get(name) for name in names)
+    if first is None or second is None:
+        return None
+    return 1 / (1 + math.exp(max(-700.0, min(700.0, second - first))))
+
+
+def _content(part: Any) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    image = io.BytesIO()
+    part.convert("RGB").save(image, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(image.getvalue()).decode()
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def retry_after(header: str | None) -> float:
+    """Read a Retry-After header, seconds or an HTTP date, as seconds from now; 0 without one."""
+    if not header:
+        return 0.0
+    with suppress(ValueError):
+        return max(0.0, float(header))
+    with suppress(ValueError):
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    return 0.0
+
+
+class ServerScorer:
+    """A reward model behind a server that knows `/classify`, as vLLM does."""
+
+    def __init__(
+        self, name: str, settings: ServerSettings, number: int, batch_size: int, client: Client | None = None
+    ) -> None:
+        """Take the address of expert `number` where there are several, else the one there is."""
+        urls = settings.base_url
+        self.url = urls[min(number, len(urls) - 1)].removesuffix("/v1")
+        self.name, self.settings, self.batch_size = name, settings, batch_size
+        self.client = client or Client(settings)
+
+    def score(self, texts: Sequence[Sequence[int]], done: Done = nobody) -> list[float]:
+        """Score texts; the raw output of the head, without the sigmoid that vLLM's default applies.
+
+        Raises:
+            HarnessError: if the server refuses them.
+            RunIncompleteError: if it fails.
+        """
+        return asyncio.run(self._score(texts, done))
+
+    async def _score(self, texts: Sequence[Sequence[int]], done: Done) -> list[float]:
+        gate = asyncio.Semaphore(self.settings.concurrency)
+        scores = [math.nan] * len(texts)
+
+        async def ask(start: int) -> None:
+            batch = [list(text) for text in texts[start : start + self.batch_size]]
+            body = {"model": self.name, "input": batch, "use_activation": False}
+            async with gate:
+                reply = await self.client.ask(client, "/classify", body, self.name)
+            if isinstance(reply, Answer):
+                raise RunIncompleteError(f"{self.url} gave no scores of {self.name} ({reply.error}).", "Run it again.")
+            scores[start : start + len(batch)] = reply
+            done(len(batch))
+
+        async with AsyncOpenAI(**self.client.arguments(self.url)) as client:
+            await asyncio.gather(*(ask(start) for start in range(0, len(texts), self.batch_size)))
+        return scores
+
+    def close(self) -> None:
+        """Nothing to give back."""

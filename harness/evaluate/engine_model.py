@@ -1,0 +1,138 @@
+"""Our engines as lmms-eval models; the one in process also by name, `--model harness_judge`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
+from lmms_eval.api.model import lmms
+
+from harness.config import JudgeSettings, Precision
+from harness.engines.engine import Answer, Decoding, Engine, Question, StoppedError
+from harness.judge.format import PLAIN
+from harness.precision import resolved
+
+
+@dataclass
+class EngineResult(GenerationResult):  # type: ignore[misc]
+    """A generation with what lmms-eval itself has no place for."""
+
+    p_first: float | None = None
+    error: str | None = None
+
+
+class EngineModel(lmms):  # type: ignore[misc]
+    """Puts lmms-eval's requests to an engine, the repeats of one presentation as samples of one question.
+
+    A checkpoint with a format is asked in its own words; any other model with the benchmark's prompt.
+    """
+
+    is_simple = True
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self.engine = engine
+
+    @property
+    def independent(self) -> bool:
+        """Whether of a chunk begun only the answers owed may be asked."""
+        return self.engine.independent
+
+    def generate_until(self, requests: list[Instance]) -> list[EngineResult]:
+        """Answer the requests, in their order; one that failed for good carries its error.
+
+        Raises:
+            StoppedError: if the engine gives up; it holds a result a request, None where there is none.
+        """
+        asked: dict[tuple[str, str], list[int]] = {}
+        shown: dict[tuple[str, str], list[Any]] = {}
+        draws: dict[tuple[str, str], list[Any]] = {}
+        for place, request in enumerate(requests):
+            _, _, doc_to_visual, doc_id, task, split = request.args
+            doc = self.task_dict[task][split][doc_id]
+            key = (str(doc.get("image_hash", doc_id)), self._prompt(request, doc))
+            if key not in shown:
+                shown[key] = doc_to_visual(doc)
+            asked.setdefault(key, []).append(place)
+            # which repeats are asked together tells their draws from those of the others
+            draws.setdefault(key, []).append(tuple(doc.get(name) for name in ("item_id", "order", "repeat")))
+        results: list[EngineResult | None] = [None] * len(requests)
+        stop: StoppedError | None = None
+        # the seed of the chunk, so that equal questions of two chunks draw apart
+        seed = torch.initial_seed() % 2**31
+        for count in sorted({len(places) for places in asked.values()}):
+            alike = {key: places for key, places in asked.items() if len(places) == count}
+            questions = [Question((*shown[key], key[1]), repr(draws[key])) for key in alike]
+            try:
+                answers: Sequence[list[Answer] | None] = self._answer(questions, requests[0].args[1], count, seed)
+            except StoppedError as error:
+                answers, stop = error.answers, error
+            for places, drawn in zip(alike.values(), answers, strict=True):
+                for place, answer in zip(places, drawn or (), strict=drawn is not None):
+                    results[place] = _result(answer)
+            if stop:
+                raise StoppedError(stop.why, results)
+        return [result for result in results if result is not None]
+
+    def _prompt(self, request: Instance, doc: dict[str, Any]) -> str:
+        # a verdict that is weighed is always the one that a format's sentence opens
+        format_ = self.engine.format or (PLAIN if request.args[1].get("weigh_verdict") else None)
+        if format_ and len(doc.get("shown", ())) == 2:
+            return format_.ask(doc["query"], *doc["shown"])
+        return str(request.args[0])
+
+    def _answer(
+        self, questions: list[Question], kwargs: dict[str, Any], count: int, seed: int
+    ) -> Sequence[list[Answer] | None]:
+        if kwargs.get("weigh_verdict"):
+            return [[answer] * count for answer in self.engine.weigh(questions)]
+        limit, stop = int(kwargs.get("max_new_tokens", 1024)), tuple(kwargs.get("until") or ())
+        temperature = float(kwargs.get("temperature") or 0) if kwargs.get("do_sample") else 0.0
+        if temperature == 0:
+            # a greedy answer is the same however often it is asked
+            return [drawn * count for drawn in self.engine.answer(questions, Decoding(limit, stop=stop))]
+        decoding = Decoding(limit, temperature, float(kwargs.get("top_p") or 1), count, stop)
+        return self.engine.answer(questions, decoding, seed)
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> NoReturn:
+        """Refuse: a judge answers in one round."""
+        raise NotImplementedError("a judge answers in one round")
+
+    def loglikelihood(self, requests: list[Instance]) -> NoReturn:
+        """Refuse: the judge's probability comes with its answers."""
+        raise NotImplementedError("a judge's probability comes with its answers")
+
+
+def _result(answer: Answer) -> EngineResult:
+    counts = None if answer.tokens is None else TokenCounts(output_tokens=answer.tokens)
+    return EngineResult(answer.text, counts, answer.p_first, answer.error)
+
+
+class HarnessJudge(EngineModel):
+    """A checkpoint of ours in this process, for lmms-eval's own command line."""
+
+    def __init__(
+        self,
+        pretrained: str,
+        revision: str | None = None,
+        precision: Precision = "auto",
+        batch_size: int | str = 1,
+        max_pixels: int | None = None,
+        trust_remote_code: bool = False,
+        max_batch_size: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        from harness.engines.transformers_engine import TransformersEngine
+
+        settings = JudgeSettings(
+            model=pretrained, revision=revision, max_pixels=max_pixels, trust_remote_code=trust_remote_code
+        )
+        super().__init__(TransformersEngine(settings, resolved(precision), int(batch_size)))
+
+
+def manifest() -> Any:
+    """Register the judge with lmms-eval (entry point group `lmms_eval.models`)."""
+    from lmms_eval.models.registry_v2 import ModelManifest
+
+    return ModelManifest(model_id="harness_judge", simple_class_path="harness.evaluate.engine_model.HarnessJudge")
