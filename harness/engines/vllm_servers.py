@@ -7,6 +7,7 @@ for every `tensor_parallel` GPUs.
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -31,6 +32,10 @@ RESTARTS = 2
 """How often a child that died in the middle is started again."""
 ON_A_CPU = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 """Environment of vLLM's CPU build, where it is not set: GiB of cache, and threads that share the cores."""
+
+
+CAUSE = re.compile(r"(?:^|\]:? +)((?:\w+\.)*\w*(?:Error|Exception): .+)")
+"""How a Python error ends its traceback, behind what vLLM's log puts before each line."""
 
 
 def interpreter(settings: VllmSettings) -> str:
@@ -82,10 +87,11 @@ class VllmServers:
         if settings.tensor_parallel > 1:
             self.arguments += ["--tensor-parallel-size", str(settings.tensor_parallel)]
         if not accelerators():
-            self.arguments += ["--enforce-eager"]
+            # vLLM 0.32 dies on a CPU when a seeded question is read in parts: it rewinds a generator that cannot be
+            self.arguments += ["--enforce-eager", "--no-enable-chunked-prefill"]
         for key, value in settings.options.items():
             self.arguments += _option(key, value)
-        self.name, self.restarts = model, 0
+        self.name, self.restarts, self.failed = model, 0, False
         self.running: list[subprocess.Popen[bytes]] = []
         self.ports: list[int] = []
         work.mkdir(parents=True, exist_ok=True)
@@ -120,10 +126,11 @@ class VllmServers:
             self._wait(number)
 
     def close(self) -> None:
-        """Stop the servers; their logs go with them, as nothing went wrong."""
+        """Stop the servers; their logs go with them, unless one died and its log tells why."""
         for number, child in enumerate(self.running):
             self._end(child)
-            self._log(number).unlink(missing_ok=True)
+            if not self.failed:
+                self._log(number).unlink(missing_ok=True)
         self.running = []
         self.scratch.cleanup()
 
@@ -141,10 +148,7 @@ class VllmServers:
         try:
             yield
         except BaseException:
-            logs = {number: self._log(number).read_bytes() for number in range(len(self.running))}
             self.close()
-            for number, log in logs.items():
-                self._log(number).write_bytes(log)
             raise
 
     def _replicas(self) -> int:
@@ -186,11 +190,13 @@ class VllmServers:
 
     def death(self, number: int, how: str) -> HarnessError:
         """Say in one line what vLLM's log says went wrong."""
+        self.failed = True
         lines = self._log(number).read_text(encoding="utf-8", errors="replace").splitlines()
-        telling = [line for line in lines if "Error" in line and "Traceback" not in line] or lines
-        words = " ".join(telling[0 if "EngineCore" in telling[0] else -1].split()) if telling else "no word"
+        # the first error is the cause; those after it say that another process has failed
+        causes = [found[1] for line in lines if (found := CAUSE.search(line))]
+        words = " ".join((causes or lines[-1:] or ["no word"])[0].split())
         return HarnessError(
-            f"vLLM with {self.name} {how}: {words[-300:]}", f"Its log is {self._log(number)}; mend engine.options."
+            f"vLLM with {self.name} {how}: {words[:300]}", f"Its log is {self._log(number)}; mend engine.options."
         )
 
 
