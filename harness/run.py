@@ -1,5 +1,6 @@
 """A run: train through the stages, ask the tasks, keep the record."""
 
+import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ from harness.records import Run, RunFolder
 from harness.records.run import StageRecord
 from harness.registry import Recipe, load_task, results_root
 from harness.show.console import RunConsole
-from harness.training.stages import Clock, Stages, Watch
+from harness.training.stages import ENGINE, Clock, Stages, Watch
 
 if TYPE_CHECKING:
     from harness.evaluate.judged import Judged
@@ -93,6 +94,7 @@ def execute(
             console.console.print(f"  [yellow]{line}[/yellow]")
         run.arithmetic = arithmetic()
         _work(run, config, recipe, folder, roots, Recorder(run, folder, console))
+        shutil.rmtree(folder.path / ENGINE, ignore_errors=True)
         run.status, run.finished = "complete", provenance.now()
         folder.write_run(run)
         return run
@@ -112,7 +114,7 @@ def _work(
         folder.write_presentations(task.name, task.protocol.presentations(task.items, config.judging.order_seed))
     run.tasks = [task.record(config) for task in prepared]
     for seed in config.seeds:
-        work = folder.path / "engine"
+        work = folder.path / ENGINE
         checkpoint = recipe.train(stages, config, seed) if recipe else None
         judged = judges.trained(config, checkpoint, work) if checkpoint else judges.given(config, work)
         _note_judge(run, seed, judged.fingerprint)

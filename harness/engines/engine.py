@@ -27,6 +27,16 @@ class Question(NamedTuple):
         """Its images."""
         return [part for part in self.parts if not isinstance(part, str)]
 
+    def digest(self) -> bytes:
+        """Hash its texts, the pixels of its images, and its draw."""
+        digest = hashlib.sha256(self.draw.encode("utf-8", "surrogatepass"))
+        for part in self.parts:
+            if isinstance(part, str):
+                digest.update(b"\0text" + part.encode("utf-8", "surrogatepass"))
+            else:
+                digest.update(f"\0image{part.mode}{part.size}".encode() + part.tobytes())
+        return digest.digest()
+
 
 class Decoding(NamedTuple):
     """How answers are drawn; temperature 0 is greedy."""
@@ -174,10 +184,4 @@ def open_scorer(name: str, settings: ExpertSettings, work: Path) -> Scorer:
 
 def seed_of(question: Question, seed: int) -> int:
     """Derive a question's own seed, in [0, 2**62), so that no two questions share their draws."""
-    digest = hashlib.sha256(f"{seed}\0{question.draw}".encode())
-    for part in question.parts:
-        if isinstance(part, str):
-            digest.update(b"\0text" + part.encode("utf-8", "surrogatepass"))
-        else:
-            digest.update(f"\0image{part.mode}{part.size}".encode() + part.tobytes())
-    return int.from_bytes(digest.digest()[:8], "big") >> 2
+    return int.from_bytes(hashlib.sha256(f"{seed}\0".encode() + question.digest()).digest()[:8], "big") >> 2

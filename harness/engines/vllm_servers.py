@@ -91,7 +91,7 @@ class VllmServers:
             self.arguments += ["--enforce-eager", "--no-enable-chunked-prefill"]
         for key, value in settings.options.items():
             self.arguments += _option(key, value)
-        self.name, self.restarts, self.failed = model, 0, False
+        self.name, self.restarts = model, 0
         self.running: list[subprocess.Popen[bytes]] = []
         self.ports: list[int] = []
         work.mkdir(parents=True, exist_ok=True)
@@ -126,11 +126,9 @@ class VllmServers:
             self._wait(number)
 
     def close(self) -> None:
-        """Stop the servers; their logs go with them, unless one died and its log tells why."""
-        for number, child in enumerate(self.running):
+        """Stop the servers."""
+        for child in self.running:
             self._end(child)
-            if not self.failed:
-                self._log(number).unlink(missing_ok=True)
         self.running = []
         self.scratch.cleanup()
 
@@ -190,7 +188,6 @@ class VllmServers:
 
     def death(self, number: int, how: str) -> HarnessError:
         """Say in one line what vLLM's log says went wrong."""
-        self.failed = True
         lines = self._log(number).read_text(encoding="utf-8", errors="replace").splitlines()
         # the first error is the cause; those after it say that another process has failed
         causes = [found[1] for line in lines if (found := CAUSE.search(line))]

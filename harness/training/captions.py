@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.config import CaptionSettings, JudgeSettings
 from harness.training.sources import PAIRS, judge_settings
-from harness.training.stages import Artifact, Progress
+from harness.training.stages import ENGINE, Artifact, Progress
 
 CAPTIONS = "captions.jsonl"
 
@@ -59,7 +59,7 @@ def _describe(
 
     progress.total(len(bare), "images")
     image = open_images(table)
-    with closing(open_engine(judge, settings, out)) as engine:
+    with closing(open_engine(judge, settings, out / ENGINE)) as engine:
         write_answers(
             out / CAPTIONS,
             engine,

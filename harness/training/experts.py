@@ -9,7 +9,7 @@ from harness.config import ExpertSettings
 from harness.data.preferences import read_pairs
 from harness.data.tables import read_columns, write_rows
 from harness.training.sources import PAIRS
-from harness.training.stages import Artifact, Progress
+from harness.training.stages import ENGINE, Artifact, Progress
 
 Row = dict[str, Any]
 SCORES = "scores.parquet"
@@ -61,7 +61,7 @@ def expert_scores(out: Path, pairs: Artifact, settings: ExpertSettings, *, progr
     texts = [(row["caption"], row["question"], row[side]) for row in rows for side in ("chosen", "rejected")]
     columns = []
     for name in settings.models:
-        with closing(Expert(name, settings, out)) as expert:
+        with closing(Expert(name, settings, out / ENGINE)) as expert:
             columns.append(expert.score(texts, progress.advance))
     table = [
         {"id": row["id"], "chosen": [c[2 * i] for c in columns], "rejected": [c[2 * i + 1] for c in columns]}

@@ -9,7 +9,7 @@ from harness.config import JudgeSettings, SamplingSettings
 from harness.training.confidence import read_split
 from harness.training.rows import Presented, present
 from harness.training.sources import PAIRS, judge_settings
-from harness.training.stages import Artifact, Progress
+from harness.training.stages import ENGINE, Artifact, Progress
 
 SAMPLES = "samples.jsonl"
 
@@ -40,7 +40,7 @@ def sample_judgments(
     low = sorted(sides["low"], key=lambda name: (-abs(sum(sides["margins"][name])), name))
     low = low[: max(1, round(len(low) * settings.share))][: settings.max_pairs] if low else []
     image = open_images(pairs.path / PAIRS)
-    with closing(open_engine(judge_settings(judge, tuned), settings, out)) as engine:
+    with closing(open_engine(judge_settings(judge, tuned), settings, out / ENGINE)) as engine:
         format_ = engine.format
         assert format_ is not None, "a tuned judge brings its format"
         shown = present(pairs, format_, low)

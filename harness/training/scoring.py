@@ -32,7 +32,7 @@ from harness.training.experts import Expert, read_scores
 from harness.training.rows import checkpoint_format
 from harness.training.sampling import read_samples
 from harness.training.sources import PAIRS, judge_settings
-from harness.training.stages import Artifact, Progress
+from harness.training.stages import ENGINE, Artifact, Progress
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _support(
     support: dict[str, dict[str, float]] = {}
     for i, model in enumerate(settings.models):
         spread = math.sqrt(np.mean([(row["chosen"][i] - row["rejected"][i]) ** 2 for row in known.values()])) or 1.0
-        with closing(Expert(model, settings, out)) as expert:
+        with closing(Expert(model, settings, out / ENGINE)) as expert:
             given = expert.score(texts, progress.advance)
         for (name, text), score in zip(rationales, given, strict=True):
             midpoint = (known[name]["chosen"][i] + known[name]["rejected"][i]) / 2

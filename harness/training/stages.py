@@ -30,6 +30,10 @@ COMPUTING = ("torch", "transformers", "trl", "peft", "datasets", "lmms-eval")
 """Libraries whose version may change a stage's result."""
 
 
+ENGINE = "engine"
+"""Folder in a stage's own for an engine's logs and unfinished work; it goes when the stage is done."""
+
+
 class Progress(Protocol):
     """What a stage reports while it works."""
 
@@ -134,6 +138,7 @@ class Stages:
         extra = {} if seed is None else {"seed": seed}
         info = stage(part, *inputs, **extra, progress=progress)
         write_atomically(part / "info.json", json.dumps({**clock.read(), "info": info}, indent=1))
+        shutil.rmtree(part / ENGINE, ignore_errors=True)
         if path.exists():
             shutil.rmtree(path)
         part.rename(path)
