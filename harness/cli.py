@@ -223,6 +223,7 @@ def build_parser() -> Parser:
     run.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     run.add_argument("--dry-run", action="store_true", help="check settings and data, and say what would be done")
     run.add_argument("--set", metavar="A.B=C", action="append", default=[], help="override one setting; repeatable")
+    run.add_argument("--ray-address", metavar="HOST:PORT", help="the Ray cluster that an engine `ray` works on")
     _include(run)
 
     ls = verbs.add_parser("ls", help="list tasks, recipes, runs, ...", description=LS_HELP, formatter_class=raw)

@@ -64,7 +64,7 @@ class VllmSettings(EngineSettings):
 
     name: Literal["vllm"] = "vllm"
     python: str | None = None
-    """That environment's interpreter; where it is left out, HARNESS_VLLM_PYTHON names it."""
+    """That environment's interpreter; else HARNESS_VLLM_PYTHON names it, or `make vllm` has built it."""
     version: str | None = None
     """vLLM's version, found when the run is configured."""
     tensor_parallel: int = Field(1, ge=1)

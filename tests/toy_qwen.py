@@ -20,8 +20,8 @@ SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "
 SPECIALS += ["<|video_pad|>"]
 
 
-def save_tiny_qwen(folder: Path) -> None:
-    """Build and save the model; it knows nothing, and answers nothing readable."""
+def save_tiny_qwen(folder: Path, width: int = 32) -> None:
+    """Build and save the model; it knows nothing, and answers nothing readable. vLLM needs a width of 64 or more."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -37,15 +37,16 @@ def save_tiny_qwen(folder: Path) -> None:
         f"{name}_token_id": tokenizer.convert_tokens_to_ids(token)
         for name, token in zip(("vision_start", "vision_end", "image", "video"), SPECIALS[3:], strict=True)
     }
+    mrope = [width // 16, width * 3 // 32, width * 3 // 32]
     text = {
-        "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+        "vocab_size": len(tokenizer), "hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2,
         "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 4096, "bos_token_id": None,
         "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
-        "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0},
+        "rope_parameters": {"rope_type": "default", "mrope_section": mrope, "rope_theta": 10000.0},
     }  # fmt: skip
     vision = {
         "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "patch_size": 14,
-        "out_hidden_size": 32, "fullatt_block_indexes": [1], "window_size": 56,
+        "out_hidden_size": width, "fullatt_block_indexes": [1], "window_size": 56,
     }  # fmt: skip
     torch.manual_seed(0)
     config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)

@@ -10,7 +10,9 @@ import hashlib
 import json
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,12 @@ class _Worker:
     """Holds one engine or one scorer in a process of its own."""
 
     def __init__(self, opens: Callable[[], Any]) -> None:
-        self.held = opens()
+        self.opens = opens
+
+    @cached_property
+    def held(self) -> Any:
+        """What it holds, opened by the first shard: a failure there is a result, where here it would be a death."""
+        return self.opens()
 
     def weighs(self) -> bool:
         """Tell whether the engine gives P(first) without words."""
@@ -126,17 +133,28 @@ def _start(settings: RaySettings) -> None:
     here: dict[str, Any] = {"num_cpus": max(settings.workers, os.cpu_count() or 1), "include_dashboard": False}
     # a worker is to find the same harness as we do, and as few threads as it has cores
     passed = {name: os.environ[name] for name in ("PYTHONPATH", "HF_HUB_OFFLINE", "HF_HOME") if name in os.environ}
+    if address:
+        _look_for(address)
+    ray.init(
+        address=address or "local",
+        runtime_env={"env_vars": passed},
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        **({} if address else here),
+    )
+
+
+def _look_for(address: str) -> None:
+    """Refuse an address where nobody listens; Ray itself would try for minutes.
+
+    Raises:
+        HarnessError: naming it.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
-        ray.init(
-            address=address or "local",
-            runtime_env={"env_vars": passed},
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **({} if address else here),
-        )
-    except (ConnectionError, ValueError, TimeoutError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise HarnessError(f"no Ray cluster answers at {address} ({why}).", "Mend --ray-address.") from None
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"no Ray cluster answers at {address!r} ({error}).", "Mend --ray-address.") from None
 
 
 class RayEngine:

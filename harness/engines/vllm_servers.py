@@ -26,6 +26,8 @@ from harness.provenance import accelerators
 
 VARIABLE = "HARNESS_VLLM_PYTHON"
 CHILD = Path(__file__).with_name("vllm_child.py")
+BUILT = Path(__file__).parents[2] / ".venv-vllm/bin/python"
+"""Where `make vllm` puts it, in a clone."""
 SERVED = "model"
 """The name under which a child serves its model."""
 RESTARTS = 2
@@ -44,8 +46,9 @@ def interpreter(settings: VllmSettings) -> str:
     Raises:
         HarnessError: if none is named, or it does not exist.
     """
-    python = settings.python or os.environ.get(VARIABLE)
-    how = f"`make vllm` builds one; then set {VARIABLE}, or engine.python, to its bin/python."
+    built = str(BUILT) if BUILT.exists() else None
+    python = settings.python or os.environ.get(VARIABLE) or built
+    how = f"`make vllm` builds one; elsewhere set {VARIABLE}, or engine.python, to its bin/python."
     if not python:
         raise HarnessError("engine vllm needs an environment of its own.", how)
     if not os.access(python, os.X_OK):

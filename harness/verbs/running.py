@@ -33,6 +33,8 @@ def run(options: Namespace) -> ExitCode:
     # idle threads that spin starve the ones that work; must be set before torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if options.ray_address:
+        os.environ["RAY_ADDRESS"] = options.ray_address
     from harness.records import RunFolder
     from harness.run import execute
 
