@@ -143,6 +143,8 @@ class RaySettings(EngineSettings):
         return self.of
 
 
+ENGINES = (TransformersSettings, VllmSettings, ServerSettings, RaySettings)
+
 Engine = Annotated[
     Annotated[TransformersSettings | VllmSettings | ServerSettings | RaySettings, Field(discriminator="name")],
     BeforeValidator(_named),
@@ -538,6 +540,12 @@ def validated(settings: dict[str, Any]) -> RunConfig:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(map(str, first["loc"]))
+        kinds = {str(kind.model_fields["name"].default): kind for kind in ENGINES}
+        if first["type"] == "union_tag_invalid":
+            raise unknown("engine", str(first["ctx"]["tag"]), kinds) from None
+        if first["type"] == "extra_forbidden" and len(first["loc"]) > 2 and first["loc"][-2] in kinds:
+            owner = f"setting of engine {first['loc'][-2]}"
+            raise unknown(owner, str(first["loc"][-1]), kinds[str(first["loc"][-2])].model_fields) from None
         if first["type"] == "extra_forbidden":
             kind = SECTIONS.get(str(first["loc"][0]), RunConfig)
             names = kind.model_fields if len(first["loc"]) > 1 else RunConfig.model_fields

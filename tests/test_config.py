@@ -120,3 +120,42 @@ def test_the_oracle_is_refused_where_nobody_knows_the_truth(tmp_path: Path) -> N
     path.write_text("{}")
     with pytest.raises(HarnessError, match="embedded world only"):
         resolve(recipe="oracle", preferences=str(path))
+
+
+def test_one_line_sets_the_engine_of_all_and_a_section_may_have_its_own() -> None:
+    config = resolve("engine=ray", "engine.workers=3", "judging.engine=transformers", "sampling.engine.shard_size=8")
+    assert config.judging.engine.name == "transformers"
+    assert None not in (config.captions, config.experts, config.sampling)
+    assert {section.engine.name for section in (config.captions, config.experts, config.sampling)} == {"ray"}
+    assert (config.captions.engine.workers, config.sampling.engine.shard_size) == (3, 8)
+    assert config.captions.engine.version
+    assert RunConfig.model_validate(config.record()) == config
+
+
+def test_answers_of_two_engines_share_no_key_and_patience_is_none_of_it() -> None:
+    names = {resolve(f"engine={engine}").run_name() for engine in ("transformers", "ray")}
+    assert len(names) == 2
+    assert resolve("engine=ray", "engine.workers=3").run_name() in names
+    other = resolve("engine=ray", "engine.shard_size=3")
+    assert other.run_name() not in names
+    assert other.sampling.decisive() != resolve("engine=ray").sampling.decisive()
+    assert resolve("engine=ray", "engine.workers=9").sampling.decisive() == resolve("engine=ray").sampling.decisive()
+
+
+@pytest.mark.parametrize(
+    ("assignments", "says"),
+    [
+        (["engine=vlm"], "no engine is called 'vlm'. Did you mean 'vllm'?"),
+        (["engine=transformers", "engine.replicas=2"], "no setting of engine transformers is called 'replicas'"),
+        (["engine.pyton=x"], "Did you mean 'engine.python'"),
+        (["engine=server"], "base_url"),
+        (["engine=server", "engine.base_url=http://h/v1", "engine.model=m"], "sampling.engine = 'server'"),
+        (["captions.engine=server", "captions.engine.base_url=http://h/v1"], "names no model"),
+        (["engine=vllm", "engine.python=/nowhere/python"], "/nowhere/python is no interpreter"),
+    ],
+)
+def test_an_engine_that_cannot_be_is_one_line(assignments: list[str], says: str) -> None:
+    with pytest.raises(HarnessError) as error:
+        resolve(*assignments)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)

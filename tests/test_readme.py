@@ -270,15 +270,19 @@ def settings_table(kept: dict[str, str]) -> list[str]:
     texts = documented()
     real = load_profile("qwen2.5-vl-7b", content_roots())
     lines = []
-    for name, kind in config.SECTIONS.items():
+    engines = {f"engine {kind.model_fields['name'].default}": kind for kind in config.ENGINES}
+    for name, kind in {**config.SECTIONS, **engines}.items():
         said = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
         lines += ["", f"### {name}", "", said, "", HEADING, "| --- | --- | --- | --- |"]
         owners = [base.__name__ for base in kind.__mro__ if base.__name__ in texts]
         for field, info in kind.model_fields.items():
-            key = f"{name}.{field}"
+            key = f"{name.partition(' ')[0]}.{field}"
+            if name in engines and field == "name":
+                continue
             text = next((texts[owner][field] for owner in owners if texts[owner].get(field)), "") or kept.get(key, "")
             default = _shown(info.get_default(call_default_factory=True))
             theirs = _shown(real[name][field]) if field in real.get(name, {}) else ""
+            default = "" if info.is_required() else default
             lines.append(f"| `{key}` | {default} | {theirs} | {text.replace('|', chr(92) + '|')} |")
     return [*lines, ""]
 
@@ -286,6 +290,8 @@ def settings_table(kept: dict[str, str]) -> list[str]:
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
+    if isinstance(value, config.EngineSettings):
+        return f"`{value.name}`"  # type: ignore[attr-defined]
     if isinstance(value, dict):
         return ", ".join(f"`{key}` {_plain(inner)}" for key, inner in value.items())
     if isinstance(value, list):
