@@ -47,7 +47,8 @@ def resolve_config(
         given.setdefault("profile", AS_IS)
     else:
         settings = load_profile(given.get("profile", "embedded"), roots)
-    settings.pop("description", None)
+    for about in ("description", "needs"):
+        settings.pop(about, None)
     settings |= given
     for text in assignments:
         assign(settings, *parse_assignment(text))

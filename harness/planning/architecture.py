@@ -80,7 +80,7 @@ def find_config(name: str, revision: str | None = None) -> tuple[dict[str, Any],
     """
     folder = EMBEDDED / name.partition(":")[2] if name.startswith("embedded:") else Path(name)
     if folder.is_dir():
-        return _read(folder / "config.json"), f"{folder}"
+        return _read(folder / "config.json"), "its folder"
     if cached := in_cache(name, revision, "config.json"):
         return _read(cached), "the hub's cache"
     committed = COMMITTED / f"{name.replace('/', '--')}.json"
@@ -113,8 +113,8 @@ def _from_hub(name: str, revision: str | None) -> dict[str, Any]:
 
     if constants.HF_HUB_OFFLINE:
         raise HarnessError(
-            f"the configuration of model {name!r} is not on this machine, and the hub is switched off (HF_HUB_OFFLINE).",
-            f"Unset it, or on a machine with network: `hf download {name} config.json`.",
+            f"the configuration of model {name!r} is not on this machine, and the hub is off (HF_HUB_OFFLINE).",
+            f"Unset that, or on a machine with network: `hf download {name} config.json`.",
         )
     with loading(name):
         return _read(Path(hf_hub_download(name, "config.json", revision=revision)))
