@@ -25,29 +25,24 @@ TOLD = Path(__file__).with_name("qwen2.5-vl-7b.txt")
 PROFILES = sorted(set(find_profiles(content_roots())) - {"embedded"})
 
 
-def validate(results: Path, *arguments: str, code: int = 0) -> str:
-    environment = {**os.environ, "HARNESS_RESULTS": str(results), "COLUMNS": "80", "HF_HUB_CACHE": str(results)}
-    command = [sys.executable, "-m", "harness", "validate", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout if code == 0 else done.stderr
-
-
 def test_a_profile_is_validated_in_full(tmp_path: Path) -> None:
-    told = validate(tmp_path, "qwen2.5-vl-7b")
-    kept = [line.rstrip() for line in TOLD.read_text().splitlines()]
-    assert [line.rstrip() for line in told.splitlines()] == kept, f"If meant: COLUMNS=80 harness validate > {TOLD.name}"
+    environment = {**os.environ, "HARNESS_RESULTS": str(tmp_path), "COLUMNS": "80", "HF_HUB_CACHE": str(tmp_path)}
+    command = [sys.executable, "-m", "harness", "validate", "qwen2.5-vl-7b"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told, kept = ([line.rstrip() for line in text.splitlines()] for text in (done.stdout, TOLD.read_text()))
+    assert told == kept, f"If this is meant: COLUMNS=80 harness validate qwen2.5-vl-7b > {TOLD.name}"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_too_little_memory_names_stages_and_settings(tmp_path: Path) -> None:
-    told = validate(tmp_path, "qwen2.5-vl-7b", "--memory", "24", "--recipe", "distill")
+def test_too_little_memory_names_stages_and_settings(capsys, results) -> None:
+    small = ["validate", "qwen2.5-vl-7b", "--memory", "24", "--recipe", "distill"]
+    assert main(small) == 0
+    told = capsys.readouterr().out
     assert "sft does not fit the 24 GiB of h100-80gb: it needs about 28" in told
     assert "It would with sft.micro_batch_size=2." in told
-    mended = validate(
-        tmp_path, "qwen2.5-vl-7b", "--memory", "24", "--recipe", "distill", "--set", "sft.micro_batch_size=2"
-    )
-    assert "Everything fits 24 GiB" in mended
+    assert main([*small, "--set", "sft.micro_batch_size=2"]) == 0
+    assert "Everything fits 24 GiB" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -111,7 +106,7 @@ def test_cards_are_recognised_by_the_drivers_name() -> None:
     assert recognised("NVIDIA H100 80GB HBM3") == "h100-80gb"
     assert recognised("NVIDIA GeForce RTX 4090") == "rtx4090-24gb"
     assert recognised("Radeon") is None
-    with pytest.raises(HarnessError, match="profile mine: needs.gpus"):
+    with pytest.raises(HarnessError, match=r"profile mine: needs\.gpus"):
         needed({"needs": {"gpu": "h100-80gb", "gpus": 0}}, "mine")
 
 

@@ -116,8 +116,9 @@ def test_a_walk_needs_no_torch() -> None:
     import subprocess
 
     code = (
-        "import sys\nfrom pathlib import Path\nfrom tests.planning.test_walk import resolved\n"
-        "from harness.planning.walk import walk\nwalk(*resolved('carevl'), Path('nowhere'))\nprint('torch' in sys.modules)"
+        "import sys\nfrom pathlib import Path\nfrom harness.planning.walk import walk\n"
+        "from tests.planning.test_walk import resolved\nwalk(*resolved('carevl'), Path('nowhere'))\n"
+        "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
