@@ -3,17 +3,15 @@
 What is arithmetic (weights, gradients, moments) stops it; what is an estimate is only said.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from harness.config import RunConfig
 from harness.errors import HarnessError
 from harness.planning.architecture import in_cache
-from harness.planning.load import Load
 from harness.planning.machine import this_machine
 from harness.planning.memory import GIB
 from harness.planning.plan import Need, Plan, make_plan, remedy, stages_of, too_large
-from harness.planning.walk import Step
 from harness.records import RunFolder
 from harness.registry import Recipe, results_root
 
@@ -37,13 +35,14 @@ def check(config: RunConfig, recipe: Recipe, roots: Sequence[Path], folder: Path
     if run.exists() and run.read_run().status == "complete":
         return
     steps = stages_of(config, recipe, roots, results_root() / "cache", folder)
-    owed = [(step, load) for step in steps for load in step.loads if step.state != "cached"]
-    owed = [(step, load) for step, load in owed if not load.model.startswith("embedded:")]
-    if not owed:
+    owed = [load.model for step in steps for load in step.loads if step.state != "cached"]
+    if all(model.startswith("embedded:") for model in owed):
         return
-    for step, load in owed:
-        refuse_absent(step, load)
+    from huggingface_hub import constants
+
     plan = make_plan(config, steps, this_machine())
+    if constants.HF_HUB_OFFLINE and (missing := absent(plan.owed)):
+        raise _absent(next(iter(missing.values())))
     for need in plan.owed:
         if need.memory.certain > plan.machine.memory * GIB:
             raise _no_room(plan, need)
@@ -51,22 +50,24 @@ def check(config: RunConfig, recipe: Recipe, roots: Sequence[Path], folder: Path
         yield from too_large(plan)
 
 
-def refuse_absent(step: Step, load: Load) -> None:
-    """Refuse a hub model that is not in the cache while the hub is switched off.
+def absent(needs: Iterable[Need]) -> dict[str, Need]:
+    """Find the hub models that are not on this machine, each with the first stage that needs it."""
+    found: dict[str, Need] = {}
+    for need in needs:
+        load = need.load
+        if load.model.startswith("embedded:") or Path(load.model).is_dir() or load.model in found:
+            continue
+        if in_cache(load.model, load.revision, *WEIGHTS) is None:
+            found[load.model] = need
+    return found
 
-    Raises:
-        HarnessError: naming the stage, the model, and how to get it.
-    """
-    from huggingface_hub import constants
 
-    if not constants.HF_HUB_OFFLINE or Path(load.model).is_dir() or load.model.startswith("embedded:"):
-        return
-    if in_cache(load.model, load.revision, *WEIGHTS) is None:
-        named = "judge.model" if load.work != "score" else "experts.models"
-        raise HarnessError(
-            f"{step.stage} needs {load.model!r}, which is not on this machine, and the hub is off (HF_HUB_OFFLINE).",
-            f"On a machine with network: `hf download {load.model}`; or set {named} to a local folder.",
-        )
+def _absent(need: Need) -> HarnessError:
+    model, named = need.load.model, "judge.model" if need.load.work != "score" else "experts.models"
+    return HarnessError(
+        f"{need.step.stage} needs {model!r}, which is not on this machine, and the hub is off (HF_HUB_OFFLINE).",
+        f"On a machine with network: `hf download {model}`; or set {named} to a local folder.",
+    )
 
 
 def _no_room(plan: Plan, need: Need) -> HarnessError:

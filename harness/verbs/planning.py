@@ -176,10 +176,10 @@ def _updates(plan: "Plan") -> Iterator[str]:
     for need in {need.step.stage: need for need in plan.needs if need.load.work == "train"}.values():
         rows = getattr(plan.config, need.step.stage).batch_size
         processes = plan.launch.processes
-        where = f"{processes} GPUs ({plan.launch.strategy})" if processes > 1 else "one GPU"
+        where = f"on {processes} GPUs ({plan.launch.strategy}) " if processes > 1 else ""
         again = rows // (need.load.batch * processes)
         yield (
-            f"{need.step.stage}: {rows} rows an update, on {where} {need.load.batch} at a time, {again} times; "
+            f"{need.step.stage}: {rows} rows an update, {where}{need.load.batch} at a time, {again} times; "
             f"{need.load.precision}{', gradient checkpointing' if need.load.checkpointing else ''}."
         )
 
@@ -188,6 +188,7 @@ def show_run_plan(console: Any, config: Any, recipe: Recipe, roots: Sequence[Pat
     """Print the plan of one run on this machine: the stages alone where every model is embedded."""
     from harness.planning.machine import this_machine
     from harness.planning.plan import make_plan, stages_of
+    from harness.planning.room import absent
 
     steps = stages_of(config, recipe, roots, results_root() / "cache", folder)
     if all(load.model.startswith("embedded:") for step in steps for load in step.loads):
@@ -195,7 +196,10 @@ def show_run_plan(console: Any, config: Any, recipe: Recipe, roots: Sequence[Pat
         return
     machine = this_machine()
     console.print(f"On {_told(machine)}; `harness validate {config.profile}` plans for the profile's own GPU:")
-    show_plan(console, make_plan(config, steps, machine))
+    plan = make_plan(config, steps, machine)
+    show_plan(console, plan)
+    for name in absent(plan.owed):
+        console.print(f"{name} is not on this machine yet: `hf download {name}`.", markup=False, soft_wrap=True)
 
 
 def _table(title: str, *columns: str) -> Any:
