@@ -54,7 +54,6 @@ class Assumptions(_Part):
     gpus: dict[str, Gpu]
     shares: Shares
     step: dict[str, float]
-    under_way: dict[str, int]
     reserve: float
     assumed: Assumed
 

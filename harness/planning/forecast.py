@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from harness.config import DpoSettings, SftSettings
 from harness.data.tables import read_rows
 from harness.planning.assumptions import Assumed, assumptions
-from harness.planning.load import Load
+from harness.planning.load import Load, place_of
 
 
 class Foretold(NamedTuple):
@@ -67,12 +67,14 @@ def _caption(given: Any, assumed: Assumed) -> Foretold:
     if _world(given.pairs):
         # the embedded world brings its captions
         return Foretold({"pairs": pairs, "captioned": 0})
+    info = {"pairs": pairs, "captioned": pairs}
+    if (place := place_of(settings)) is None:
+        return Foretold(info)
     load = Load(
         "write", given.judge.model, given.judge.revision, settings.precision, pairs, assumed.asked,
-        settings.max_new_tokens, settings.max_new_tokens, settings.batch_size,
-        judge=given.judge, engine=_engine(settings),
+        settings.max_new_tokens, settings.max_new_tokens, settings.batch_size, judge=given.judge, place=place,
     )  # fmt: skip
-    return Foretold({"pairs": pairs, "captioned": pairs}, (load,))
+    return Foretold(info, (load,))
 
 
 def _world(pairs: Any) -> bool:
@@ -85,11 +87,13 @@ def _expert_scores(given: Any, assumed: Assumed) -> Foretold:
 
 
 def _read_by_experts(settings: Any, texts: int, assumed: Assumed) -> tuple[Load, ...]:
+    if (place := place_of(settings)) is None:
+        return ()
     return tuple(
         Load(
             "score", name.partition("@")[0], name.partition("@")[2] or None, settings.precision, texts, assumed.expert,
             0, 0, settings.batch_size, longest=min(settings.max_length, 2 * assumed.expert), sees=False,
-            engine=_engine(settings),
+            place=place,
         )
         for name in settings.models
     )  # fmt: skip
@@ -135,13 +139,15 @@ def _sample_judgments(given: Any, assumed: Assumed) -> Foretold:
     low = given.pairs.info["pairs"] - split["kept"]
     pairs = min(max(1, round(low * settings.share)), settings.max_pairs or low) if low else 0
     answers = 2 * pairs * settings.samples
+    info, place = {"pairs": pairs, "judgments": answers}, place_of(settings)
+    if place is None or not answers:
+        return Foretold(info)
     load = Load(
         "write", given.judge.model, given.judge.revision, settings.precision, answers, assumed.question,
         min(assumed.judgment, settings.max_new_tokens), settings.max_new_tokens,
-        max(settings.batch_size, settings.samples), draws=settings.samples, judge=given.judge,
-        engine=_engine(settings),
+        max(settings.batch_size, settings.samples), draws=settings.samples, judge=given.judge, place=place,
     )  # fmt: skip
-    return Foretold({"pairs": pairs, "judgments": answers}, (load,) if answers else ())
+    return Foretold(info, (load,))
 
 
 def _score_judgments(given: Any, assumed: Assumed) -> Foretold:
@@ -152,10 +158,6 @@ def _score_judgments(given: Any, assumed: Assumed) -> Foretold:
 
 def _sample_negatives(given: Any, assumed: Assumed) -> Foretold:
     return Foretold({"pairs": round(given.scored.info["judgments"] * assumed.contrasts)})
-
-
-def _engine(settings: Any) -> str:
-    return str(getattr(settings, "engine", None) or "transformers")
 
 
 FORECASTS: dict[str, Callable[[Any, Assumed], Foretold]] = {

@@ -9,19 +9,22 @@ memory: each step reads all weights and the keys and values so far, and takes no
 from harness.planning.architecture import Architecture, trained
 from harness.planning.assumptions import Gpu, assumptions
 from harness.planning.load import Launch, Load
+from harness.planning.machine import Machine
 from harness.planning.memory import BYTES, seen
 
 
-def hours(load: Load, architecture: Architecture, launch: Launch, gpu: Gpu) -> float:
-    """Estimate the hours a stage takes from start to end, on all of its GPUs at once.
+def hours(load: Load, architecture: Architecture, launch: Launch, machine: Machine) -> float | None:
+    """Estimate the hours a stage takes from start to end; None where nothing is known of the GPU.
 
     Args:
         load: what it computes.
         architecture: of its model.
-        launch: the GPUs that train; those that write or score are one, or with vLLM all.
-        gpu: what each can do.
+        launch: the GPUs that train.
+        machine: what each GPU can do, and how many there are for an engine that takes all.
     """
-    shares = assumptions().shares
+    gpu, shares = machine.gpu, assumptions().shares
+    if gpu is None:
+        return None
     if load.work == "train":
         return _operations(load, architecture) / (gpu.peak * shares.training * launch.processes) / 3600
     sight = seen(load, architecture)
@@ -29,12 +32,13 @@ def hours(load: Load, architecture: Architecture, launch: Launch, gpu: Gpu) -> f
     seconds = load.rows / load.draws * prompt / (gpu.peak * shares.reading)
     if load.work == "write":
         seconds += _steps(load) * _step(load, architecture, gpu)
-    return seconds / (launch.processes if spread(load) else 1) / 3600
+    return seconds / (load.place.gpus or machine.gpus) / 3600
 
 
-def spread(load: Load) -> bool:
-    """Tell whether a stage uses every GPU that there is: training does, and an engine that runs one on each."""
-    return load.work == "train" or load.engine in assumptions().under_way
+def leaves_idle(load: Load, launch: Launch, machine: Machine) -> bool:
+    """Tell whether some of the GPUs have nothing to do in a stage."""
+    at_work = launch.processes if load.work == "train" else load.place.gpus or machine.gpus
+    return at_work < machine.gpus
 
 
 def _reading(architecture: Architecture) -> int:
@@ -60,9 +64,8 @@ def _operations(load: Load, architecture: Architecture) -> float:
 
 def _steps(load: Load) -> float:
     """Count the steps: batch by batch, each as long as its longest answer, or all answers under way in turn."""
-    under_way = assumptions().under_way.get(load.engine)
-    if under_way:
-        return load.rows * load.answer / under_way
+    if load.place.under_way:
+        return load.rows * load.answer / load.place.under_way
     per_batch = max(1, load.batch // load.draws) * load.draws
     return -(-load.rows // per_batch) * load.at_most
 
@@ -70,8 +73,8 @@ def _steps(load: Load) -> float:
 def _step(load: Load, architecture: Architecture, gpu: Gpu) -> float:
     known = assumptions()
     size = BYTES[load.precision]
-    together = known.under_way.get(load.engine, load.batch)
+    together = load.place.under_way or load.batch
     tokens = together * (seen(load, architecture).tokens + load.prompt + load.answer)
     cache = 2 * architecture.language.layers * architecture.language.keys * size * tokens
     bound = (architecture.parameters * size + cache) / (gpu.bandwidth * known.shares.writing)
-    return max(known.step.get(load.engine, 0.0), bound)
+    return max(known.step.get(load.place.engine, 0.0), bound)

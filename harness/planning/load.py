@@ -1,9 +1,40 @@
 """What a stage will compute: which model works on how many rows of how many tokens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.config import JudgeSettings
+from harness.config import AnsweringSection, JudgeSettings, RaySettings, ServerSettings, VllmSettings
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which engine writes or scores, and on which GPUs."""
+
+    engine: str = "transformers"
+    under_way: int = 0
+    """Answers that it keeps going by itself on each GPU; 0 for one that goes batch by batch."""
+    gpus: int | None = 1
+    """GPUs that work side by side; None for all there are."""
+    parts: int = 1
+    """GPUs that one copy of the model is spread over."""
+    elsewhere: bool = False
+    """Whether that is a cluster, of which this machine knows nothing."""
+
+
+def place_of(section: AnsweringSection) -> Place | None:
+    """Tell where a section's work is done; None for a server's, which is no work of ours."""
+    engine, holder = section.engine, section.engine.holder
+    if isinstance(holder, ServerSettings):
+        return None
+    place = Place()
+    if isinstance(holder, VllmSettings):
+        copies = holder.replicas * holder.tensor_parallel if holder.replicas else None
+        place = Place("vllm", holder.concurrency, copies, holder.tensor_parallel)
+    if isinstance(engine, RaySettings):
+        gpus = max(1, round(engine.workers * engine.gpus_per_worker))
+        return replace(place, gpus=gpus, elsewhere=engine.address is not None)
+    return place
+
 
 Work = Literal["train", "write", "score"]
 
@@ -38,8 +69,8 @@ class Load:
     sequences: int = 1
     """Sequences of a row: the chosen and the rejected judgment are two."""
     checkpointing: bool = False
-    engine: str = "transformers"
-    """Who writes or scores."""
+    place: Place = Place()
+    """Who writes or scores, and where."""
 
 
 @dataclass(frozen=True)

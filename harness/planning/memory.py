@@ -10,7 +10,7 @@ gradients a second time, in the buckets it sends. FSDP2 and ZeRO-3 divide all of
 Estimated is what the backward pass keeps of the forward pass: `SAVED` bytes per token and layer, measured; with
 gradient checkpointing only each layer's input, and everything of the one layer that is computed anew (arXiv
 1604.06174). TRL's fused output layer makes the logits in tiles (1.16). Writing keeps keys and values of all tokens of
-the batch, 2 x layers x width x bytes a token, and reads the batch's prompts at once.
+the batch, 2 x layers x width x bytes a token, and reads the batch's prompts at once, each once for all its answers.
 """
 
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ def memory(load: Load, architecture: Architecture, launch: Launch) -> Memory:
     if load.work == "train":
         return _training(load, architecture, launch)
     weights = architecture.parameters * BYTES[load.precision]
-    return Memory(weights, 0, 0, _writing(load, architecture))
+    return Memory(-(-weights // load.place.parts), 0, 0, -(-_writing(load, architecture) // load.place.parts))
 
 
 def _training(load: Load, architecture: Architecture, launch: Launch) -> Memory:
@@ -142,19 +142,18 @@ def _passing(stack: Stack, size: int) -> int:
 
 def _writing(load: Load, architecture: Architecture) -> int:
     """Estimate keys and values of the batch, and what reading its prompts takes."""
-    size = BYTES[load.precision]
-    sight = seen(load, architecture)
+    size, sight = BYTES[load.precision], seen(load, architecture)
     prompt = load.longest or sight.tokens + load.prompt
-    # an engine that keeps its own batch takes what is free, and needs room for one answer
-    batch = 1 if load.engine in assumptions().under_way else load.batch
-    reading = batch * prompt * _passing(architecture.language, size)
+    # an engine that keeps its own answers going takes what is free, and needs room for one
+    answers = 1 if load.place.under_way else load.batch
+    prompts = -(-answers // load.draws)
+    reading = prompts * prompt * _passing(architecture.language, size)
     if architecture.vision:
-        reading = max(reading, batch * sight.patches * _passing(architecture.vision, size))
+        reading = max(reading, prompts * sight.patches * _passing(architecture.vision, size))
     if load.work == "score":
         return reading
     cache = 2 * architecture.language.layers * architecture.language.keys * size
-    logits = batch * architecture.vocabulary * 4 * 2
-    return reading + batch * (prompt + load.at_most) * cache + logits
+    return reading + answers * ((prompt + load.at_most) * cache + architecture.vocabulary * 4 * 2)
 
 
 Change = tuple[str, Load, Launch]

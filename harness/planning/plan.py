@@ -9,8 +9,8 @@ from harness.config import JudgingSettings, RunConfig
 from harness.planning.architecture import Architecture, Trained, build, trained
 from harness.planning.assumptions import assumptions
 from harness.planning.forecast import expected_pairs
-from harness.planning.hours import hours, spread
-from harness.planning.load import Launch, Load
+from harness.planning.hours import hours, leaves_idle
+from harness.planning.load import Launch, Load, Place, place_of
 from harness.planning.machine import Machine
 from harness.planning.memory import GIB, Memory, memory, remedies, row_tokens
 from harness.planning.walk import State, Step, walk
@@ -117,7 +117,7 @@ def make_plan(config: RunConfig, steps: tuple[Step, ...], machine: Machine) -> P
 
 
 def _need(step: Step, load: Load, architecture: Architecture, launch: Launch, machine: Machine) -> Need:
-    taken = hours(load, architecture, launch, machine.gpu) if machine.gpu else None
+    taken = hours(load, architecture, launch, machine)
     return Need(step, load, row_tokens(load, architecture), memory(load, architecture, launch), taken)
 
 
@@ -132,12 +132,12 @@ def _judging(config: RunConfig, task: TaskContent, seed: int, state: State) -> S
     items = _items(config, task)
     answers = items * len(protocol.presentations([nobody], 0))
     longest = 1 if protocol.weighs else _longest_answer(settings, protocol.generation.get("max_new_tokens", 2048))
+    info, place = {"items": items, "answers": answers}, place_of(settings)
     load = Load(
         "write", config.judge.model, config.judge.revision, settings.precision, answers, known.question,
-        min(known.judgment, longest), longest, settings.batch_size, judge=config.judge,
-        engine=str(getattr(settings, "engine", None) or "transformers"),
+        min(known.judgment, longest), longest, settings.batch_size, judge=config.judge, place=place or Place(),
     )  # fmt: skip
-    return Step(f"judge {task.name}", seed, "", state, {"items": items, "answers": answers}, (load,))
+    return Step(f"judge {task.name}", seed, "", state, info, (load,) if place else ())
 
 
 def _longest_answer(settings: JudgingSettings, of_protocol: int) -> int:
@@ -169,10 +169,10 @@ def remarks(plan: Plan) -> Iterator[str]:
             else "Hours are an estimate and their speeds assumptions (harness/planning/throughput.yaml): nothing was "
             "measured on a GPU yet."
         )
-    idle = [need for need in plan.owed if not spread(need.load)]
-    if plan.machine.gpus > 1 and idle:
+    idle = [need for need in plan.owed if leaves_idle(need.load, plan.launch, plan.machine)]
+    if idle:
         names = ", ".join(dict.fromkeys(need.step.stage for need in idle))
-        yield f"One GPU of {plan.machine.gpus} works in {names}; GPU hours count the idle ones too."
+        yield f"Of {plan.machine.gpus} GPUs some are idle in {names}; GPU hours count them too."
 
 
 def too_large(plan: Plan) -> Iterator[str]:

@@ -4,6 +4,7 @@ What is arithmetic (weights, gradients, moments) stops it; what is an estimate i
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.config import RunConfig
@@ -41,6 +42,7 @@ def check(config: RunConfig, recipe: Recipe, roots: Sequence[Path], folder: Path
     from huggingface_hub import constants
 
     plan = make_plan(config, steps, this_machine())
+    plan = replace(plan, needs=tuple(need for need in plan.needs if not need.load.place.elsewhere))
     if constants.HF_HUB_OFFLINE and (missing := absent(plan.owed)):
         raise _absent(next(iter(missing.values())))
     for need in plan.owed:

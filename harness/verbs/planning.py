@@ -32,7 +32,7 @@ def validate(options: Namespace) -> ExitCode:
     machine = _machine(profile, options)
     given = {"recipe": options.recipe, "tasks": options.tasks.split(","), "profile": options.profile}
     assignments = [*_native(profile, recipe, machine), *options.set]
-    config = resolve_config(given, assignments, roots, recipe)
+    config = resolve_config(given, assignments, roots, recipe, here=False)
     steps = stages_of(config, recipe, roots, results_root() / "cache", results_root() / "runs" / config.run_name())
     plan = make_plan(config, steps, machine)
     console = Screen()

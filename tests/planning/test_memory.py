@@ -136,5 +136,5 @@ def test_what_is_said_to_help_does() -> None:
     mended = replace(adapted, checkpointing=True, batch=2)
     assert memory(mended, architecture, Launch()).total <= 22 * GIB
     writing = Load("write", BIG, None, "bfloat16", 64, 400, 160, 512, 64, draws=8, judge=LORA)
-    assert remedies(writing, architecture, Launch(), "sampling", 20) == ["sampling.batch_size=8"]
+    assert remedies(writing, architecture, Launch(), "sampling", 20) == ["sampling.batch_size=16"]
     assert remedies(writing, architecture, Launch(), "sampling", 10) == []

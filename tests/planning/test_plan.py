@@ -70,7 +70,7 @@ def plan_of(profile: str, *changes: str, gib: float | None = None) -> planning.P
     assert needs is not None
     native = [f"{name}.precision=bfloat16" for name in ("captions", "experts", "sft", "sampling", "dpo", "judging")]
     given = {"recipe": "carevl", "tasks": ["vlrewardbench"], "profile": profile}
-    config = resolve_config(given, [*native, *changes], roots, recipe)
+    config = resolve_config(given, [*native, *changes], roots, recipe, here=False)
     steps = stages_of(config, recipe, roots, Path("nowhere"), Path("nowhere"))
     return make_plan(config, steps, wished(needs.gpu, needs.gpus, gib))
 
@@ -87,6 +87,21 @@ def test_a_profile_fits_the_gpu_it_names_and_costs_what_its_first_lines_say(prof
         assert word in opening
     said = int(re.search(r"about (\d+) GPU hours", opening)[1])
     assert plan.gpu_hours == pytest.approx(said, rel=0.05)
+
+
+def test_an_engine_that_is_not_here_is_planned_for_and_a_servers_work_is_not_ours() -> None:
+    by_hand, by_vllm = plan_of("qwen2.5-vl-7b"), plan_of("qwen2.5-vl-7b", "engine=vllm")
+    sampling = [next(n for n in plan.needs if n.step.stage == "sample-judgments") for plan in (by_hand, by_vllm)]
+    assert sampling[0].hours > 5 * sampling[1].hours
+    assert sampling[0].memory.weights == sampling[1].memory.weights
+    halved = plan_of("qwen2.5-vl-7b", "sampling.engine={name: vllm, tensor_parallel: 2}")
+    (need,) = [need for need in halved.needs if need.step.stage == "sample-judgments"]
+    assert need.memory.weights == sampling[0].memory.weights // 2
+    served = plan_of("qwen2.5-vl-7b", "experts.engine={name: server, base_url: 'http://127.0.0.1:1/v1'}")
+    assert not any(need.load.work == "score" for need in served.needs)
+    idle = "Of 8 GPUs some are idle in caption, expert-scores"
+    full = [list(remarks(plan_of("qwen2.5-vl-7b-full", *change))) for change in ([], ["engine=vllm"])]
+    assert [any(line.startswith(idle) for line in lines) for lines in full] == [True, False]
 
 
 def test_a_limit_below_an_average_row_is_said() -> None:

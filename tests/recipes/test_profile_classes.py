@@ -1,14 +1,15 @@
 """Each class that a profile names is trained by SFT and DPO with the profile's kind of adapter, and then answers."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from harness.config import JudgeSettings, RunConfig, WorldSettings
-from harness.judge.model import Decoding, Judge, Question
+from harness.config import JudgeSettings, RunConfig, SamplingSettings, WorldSettings
+from harness.engines.engine import Decoding, Question, open_engine
 from harness.planning.architecture import build, trained
 from harness.registry import content_roots, load_profile
 from harness.training import dpo, sft, sources
@@ -46,7 +47,7 @@ def test_a_profiles_class_is_trained_and_answers(profile: str, tmp_path: Path) -
     assert (tuned.info["rows"], preferred.info["rows"]) == (8, 4)
     assert preferred.info["first_reward"] == pytest.approx(0, abs=1e-3)
     assert trained(build(judge.model), judge).modules == 14
-    (answer,) = Judge(judge_settings(judge, preferred), "float32").answer(
-        [Question(Image.new("RGB", (48, 48)), "what?")], Decoding(3), 1
-    )[0]
+    asking = SamplingSettings(precision="float32", batch_size=1)
+    with closing(open_engine(judge_settings(judge, preferred), asking, tmp_path)) as engine:
+        ((answer,),) = engine.answer([Question((Image.new("RGB", (48, 48)),), "what?")], Decoding(3))
     assert 0 < answer.tokens <= 3
