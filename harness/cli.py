@@ -44,6 +44,23 @@ List what there is.
   harness ls runs         finished and unfinished runs, newest first
   harness ls baselines    runs accepted as baselines, and why
 """
+VALIDATE_HELP = """\
+Say what a profile needs before anything is downloaded or run: parameters, what an adapter is put on, tokens,
+memory of each GPU by stage, updates and GPU hours.
+
+  harness validate qwen2.5-vl-7b
+      for the GPU that the profile names, under the recipe carevl
+
+  harness validate qwen2.5-vl-7b --recipe distill --memory 24
+      would it fit 24 GiB? Names the stage that does not, and what would make it fit
+
+  harness validate mine.yaml --gpu a100-80gb --set dpo.micro_batch_size=1
+      your own profile, on another card of harness/planning/throughput.yaml
+
+Each model is built without weights, from its configuration: the folder's, the hub's cache's, or one that comes with
+the harness. Weights, gradients and moments are arithmetic; activations and hours are estimates, and say so.
+Exit codes: 0 told, also where something does not fit; 2 usage.
+"""
 COMPARE_HELP = """\
 Compare finished runs with a baseline, on the items they share: paired, clustered by image, crossed with seeds.
 
@@ -191,6 +208,7 @@ def build_parser() -> Parser:
         formatter_class=raw,
         description="Train vision-language reward models, judge them on benchmarks, compare them honestly.\n\n"
         "  harness run --recipe carevl --tasks vlrewardbench     the main job; runs offline on a CPU in minutes\n"
+        "  harness validate qwen2.5-vl-7b                        what a profile needs: memory, tokens, GPU hours\n"
         "  harness compare BASE CAND                             paired differences, intervals, p; `power` plans\n"
         "  harness gate BASE CAND                                one verdict, one exit code, for CI\n"
         "  harness report RUN BASE                               one page to look at\n"
@@ -229,6 +247,15 @@ def build_parser() -> Parser:
     ls = verbs.add_parser("ls", help="list tasks, recipes, runs, ...", description=LS_HELP, formatter_class=raw)
     ls.add_argument("kind", choices=("tasks", "recipes", "profiles", "runs", "baselines"))
     _include(ls)
+
+    check = verbs.add_parser("validate", help="what a profile needs", description=VALIDATE_HELP, formatter_class=raw)
+    check.add_argument("profile", metavar="PROFILE", help="a name or a YAML file; `harness ls profiles` lists them")
+    check.add_argument("--recipe", metavar="R", default="carevl", help="whose stages (default: carevl)")
+    check.add_argument("--tasks", metavar="T[,T]", default="vlrewardbench", help="benchmarks (default: vlrewardbench)")
+    check.add_argument("--gpu", metavar="NAME", help="in place of the profile's own, such as a100-80gb")
+    check.add_argument("--memory", metavar="GIB", type=_gib, help="of each GPU, in place of the card's own")
+    check.add_argument("--set", metavar="A.B=C", action="append", default=[], help="override one setting; repeatable")
+    _include(check)
 
     told = COMPARE_HELP + (f"docs/statistics.md is here: {STATISTICS}\n" if STATISTICS.exists() else "")
     compare = verbs.add_parser("compare", help="compare runs", description=told, formatter_class=raw)
@@ -330,6 +357,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def _gib(text: str) -> float:
+    """Read an amount of memory, above 0."""
+    if not 0 < (gib := _number(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory; write GiB, such as 24")
+    return gib
 
 
 def _share(text: str) -> float:

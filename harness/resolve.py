@@ -27,7 +27,11 @@ from harness.training.stages import code_hash, versions
 
 
 def resolve_config(
-    given: dict[str, Any], assignments: Sequence[str], roots: Sequence[Path], recipe: Recipe | None
+    given: dict[str, Any],
+    assignments: Sequence[str],
+    roots: Sequence[Path],
+    recipe: Recipe | None,
+    here: bool = True,
 ) -> RunConfig:
     """Fill a configuration from its profile, what is given, and `--set`, in that order.
 
@@ -36,6 +40,7 @@ def resolve_config(
         assignments: `section.key=value` texts.
         roots: content folders.
         recipe: decides which sections are kept; None for a given model.
+        here: whether it is to run on this machine, so that every engine must be there.
 
     Raises:
         HarnessError: naming the first unknown or impossible setting.
@@ -47,7 +52,8 @@ def resolve_config(
         given.setdefault("profile", AS_IS)
     else:
         settings = load_profile(given.get("profile", "embedded"), roots)
-    settings.pop("description", None)
+    for about in ("description", "needs"):
+        settings.pop(about, None)
     settings |= given
     for text in assignments:
         assign(settings, *parse_assignment(text))
@@ -64,7 +70,8 @@ def resolve_config(
         settings["seeds"] = [0]
     if recipe is None or "sft" not in recipe.sections:
         settings.pop("preferences", None)
-    config = resolve_engines(resolve_sections(validated(settings)))
+    config = resolve_sections(validated(settings))
+    config = resolve_engines(config) if here else config
     _check_choices(config, recipe, roots)
     return config.model_copy(update={"fingerprints": _fingerprints(config, recipe, roots)})
 

@@ -134,6 +134,7 @@ def test_judgments_made_elsewhere_are_scored_by_the_core_alone(core: str, tmp_pa
         (["run", "--recipe", "carevl", "--tasks", "vlrewardbench"], "train"),
         (["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--dry-run"], "train"),
         (["run", "--config", f"{CAREVL}/config.yaml"], "train"),
+        (["validate", "qwen2.5-vl-7b"], "train"),
         (["run", "--model", "qwen2_5_vl", "--tasks", "vlrewardbench"], "train"),
         (SERVER, "server"),
     ],

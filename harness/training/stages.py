@@ -103,9 +103,7 @@ class Stages:
         """
         from filelock import FileLock
 
-        name = stage.__name__.replace("_", "-")
-        key = self._key(stage, inputs, seed)
-        path = self.root / f"{name}-{key[:16]}"
+        name, key, path = self.place(stage, inputs, seed)
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / f".{path.name}.lock"):
             cached = (path / "info.json").exists()
@@ -116,6 +114,11 @@ class Stages:
         self.records.append(record)
         self.watch.end(record)
         return Artifact(name, key, path, report["info"])
+
+    def place(self, stage: Callable[..., Any], inputs: tuple[Any, ...], seed: int | None) -> tuple[str, str, Path]:
+        """Return the name and key of a stage's result, and the folder where it is or will be."""
+        name, key = stage.__name__.replace("_", "-"), self._key(stage, inputs, seed)
+        return name, key, self.root / f"{name}-{key[:16]}"
 
     def _key(self, stage: Callable[..., Any], inputs: tuple[Any, ...], seed: int | None) -> str:
         content = {

@@ -3,6 +3,7 @@
 from harness.verbs.elsewhere import audit, score
 from harness.verbs.finished import baseline, compare, gate, leaderboard, power, report
 from harness.verbs.listing import ls
+from harness.verbs.planning import validate
 from harness.verbs.running import run
 
-__all__ = ["audit", "baseline", "compare", "gate", "leaderboard", "ls", "power", "report", "run", "score"]
+__all__ = ["audit", "baseline", "compare", "gate", "leaderboard", "ls", "power", "report", "run", "score", "validate"]

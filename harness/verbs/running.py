@@ -16,6 +16,7 @@ from harness.registry import Recipe, content_roots, list_runs, load_recipe, resu
 
 if TYPE_CHECKING:
     from harness.counting.results import TaskResult
+from harness.verbs.planning import show_run_plan
 from harness.verbs.showing import say_verdict, show_task
 
 
@@ -43,12 +44,27 @@ def run(options: Namespace) -> ExitCode:
         RunFolder(log.parent).refuse_foreign()
     with libraries_to(log) as console:
         _announce(console, plans[-1][1])
+        _look_for_room(console, plans, roots)
         for role, config, its_recipe, folder in plans:
             title = f"{role} {config.recipe or config.model}" if role else str(config.recipe or config.model)
             with RunConsole(console, title) as screen, _explained(console, log):
                 execute(config, its_recipe, RunFolder(folder), roots, options.resume or role == "baseline", screen)
         _show(console, plans)
     return ExitCode.OK
+
+
+def _look_for_room(console: Any, plans: Sequence["Plan"], roots: Sequence[Path]) -> None:
+    """Say before the first step that something will not fit; refuse what cannot.
+
+    Raises:
+        HarnessError: as `harness.planning.room` has it.
+    """
+    from harness.planning.room import check
+
+    for _, config, recipe, folder in plans:
+        if recipe:
+            for line in check(config, recipe, roots, folder):
+                console.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -220,12 +236,14 @@ def _dry_run(plans: list[Plan], roots: Sequence[Path]) -> ExitCode:
     _announce(console, plans[-1][1])
     for line in _look_at_data(plans, roots):
         console.print(line, markup=False, soft_wrap=True)
-    for role, config, _, path in plans:
+    for role, config, recipe, path in plans:
         folder = RunFolder(path)
         state = folder.read_run().status if folder.exists() else "to be made"
         console.print(f"\n[bold]{role or 'run'} {config.recipe or config.model}[/bold]: {state}\n  {path}")
         for key, value in config.record().items():
             console.print(f"  {key}: {json.dumps(value)}", markup=False, soft_wrap=True)
+        if recipe:
+            show_run_plan(console, config, recipe, roots, path)
     return ExitCode.OK
 
 

@@ -1,0 +1,1 @@
+"""What a run will need before anything is run: sizes, memory, tokens, hours, and what the cache already holds."""

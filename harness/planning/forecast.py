@@ -1,0 +1,176 @@
+"""What each stage will report and compute, told from its inputs: real ones where they are there, else foretold ones.
+
+A stage that is not known here, such as a recipe's own, has nothing foretold; it is listed all the same.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from harness.config import DpoSettings, SftSettings
+from harness.data.tables import read_rows
+from harness.planning.assumptions import Assumed, assumptions
+from harness.planning.load import Load, place_of
+
+
+class Foretold(NamedTuple):
+    """What a stage will report, as far as it matters to later ones, and what it will compute."""
+
+    info: dict[str, Any]
+    loads: tuple[Load, ...] = ()
+
+
+def foretell(stage: str, arguments: Mapping[str, Any]) -> Foretold:
+    """Foretell a stage.
+
+    Args:
+        stage: the name of its function.
+        arguments: by name; artifacts have what they reported, or will.
+    """
+    known = FORECASTS.get(stage)
+    return known(SimpleNamespace(**arguments), assumptions().assumed) if known else Foretold({})
+
+
+def expected_pairs(preferences: str, world_pairs: int | None = None) -> int:
+    """Tell how many preference pairs a source has: the world's, a file's rows, or what is published of a data set."""
+    if preferences == "embedded":
+        return world_pairs or 0
+    path = Path(preferences)
+    if path.suffix == ".parquet" and path.is_file():
+        import pyarrow.parquet
+
+        return int(pyarrow.parquet.read_metadata(path).num_rows)
+    if path.is_file():
+        return sum(1 for _ in read_rows(path))
+    known = assumptions().assumed.pairs
+    name = preferences.removeprefix("hub:").partition("@")[0].partition("=")[0]
+    return known.get(name, known["unknown"])
+
+
+def updates_for(rows: int, settings: SftSettings | DpoSettings) -> int:
+    """Count the optimiser updates that rows take, as `harness.training.trainers` does, without torch."""
+    return max(1, math.ceil(rows / settings.batch_size * settings.epochs))
+
+
+def _embedded_preferences(given: Any, assumed: Assumed) -> Foretold:
+    return Foretold({"pairs": given.world.pairs})
+
+
+def _pairs_as_before(given: Any, assumed: Assumed) -> Foretold:
+    return Foretold({"pairs": given.pairs.info["pairs"]})
+
+
+def _caption(given: Any, assumed: Assumed) -> Foretold:
+    pairs, settings = given.pairs.info["pairs"], given.settings
+    if _world(given.pairs):
+        # the embedded world brings its captions
+        return Foretold({"pairs": pairs, "captioned": 0})
+    info = {"pairs": pairs, "captioned": pairs}
+    if (place := place_of(settings)) is None:
+        return Foretold(info)
+    load = Load(
+        "write", given.judge.model, given.judge.revision, settings.precision, pairs, assumed.asked,
+        settings.max_new_tokens, settings.max_new_tokens, settings.batch_size, judge=given.judge, place=place,
+    )  # fmt: skip
+    return Foretold(info, (load,))
+
+
+def _world(pairs: Any) -> bool:
+    return bool(pairs.stage == "embedded-preferences")
+
+
+def _expert_scores(given: Any, assumed: Assumed) -> Foretold:
+    pairs = given.pairs.info["pairs"]
+    return Foretold({"pairs": pairs}, _read_by_experts(given.settings, 2 * pairs, assumed))
+
+
+def _read_by_experts(settings: Any, texts: int, assumed: Assumed) -> tuple[Load, ...]:
+    if (place := place_of(settings)) is None:
+        return ()
+    return tuple(
+        Load(
+            "score", name.partition("@")[0], name.partition("@")[2] or None, settings.precision, texts, assumed.expert,
+            0, 0, settings.batch_size, longest=min(settings.max_length, 2 * assumed.expert), sees=False,
+            place=place,
+        )
+        for name in settings.models
+    )  # fmt: skip
+
+
+def _split(given: Any, assumed: Assumed) -> Foretold:
+    pairs = given.pairs.info["pairs"]
+    return Foretold({"pairs": pairs, "kept": round(pairs * assumed.confirmed)})
+
+
+def _random_subset(given: Any, assumed: Assumed) -> Foretold:
+    return Foretold({"pairs": given.like.info["kept"], "kept": given.like.info["kept"]})
+
+
+def _sft(given: Any, assumed: Assumed) -> Foretold:
+    split = given.split
+    pairs = given.pairs.info["pairs"] if split is None else split.info.get("kept", split.info.get("pairs"))
+    updates = getattr(given, "updates", None) or updates_for(2 * pairs, given.settings)
+    load = _trained(given, assumed, updates, sequences=1)
+    return Foretold({"rows": 2 * pairs, "updates": updates}, (load,))
+
+
+def _dpo(given: Any, assumed: Assumed) -> Foretold:
+    rows = given.contrasts.info["pairs"]
+    if not rows:
+        return Foretold({"rows": 0, "updates": 0})
+    updates = updates_for(rows, given.settings)
+    return Foretold({"rows": rows, "updates": updates}, (_trained(given, assumed, updates, sequences=2),))
+
+
+def _trained(given: Any, assumed: Assumed, updates: int, sequences: int) -> Load:
+    settings = given.settings
+    return Load(
+        "train", given.judge.model, given.judge.revision, settings.precision, updates * settings.batch_size,
+        assumed.question, assumed.judgment, assumed.judgment, min(settings.micro_batch_size, settings.batch_size),
+        longest=settings.max_tokens, judge=given.judge, sequences=sequences,
+        checkpointing=settings.gradient_checkpointing,
+    )  # fmt: skip
+
+
+def _sample_judgments(given: Any, assumed: Assumed) -> Foretold:
+    settings, split = given.settings, given.split.info
+    low = given.pairs.info["pairs"] - split["kept"]
+    pairs = min(max(1, round(low * settings.share)), settings.max_pairs or low) if low else 0
+    answers = 2 * pairs * settings.samples
+    info, place = {"pairs": pairs, "judgments": answers}, place_of(settings)
+    if place is None or not answers:
+        return Foretold(info)
+    load = Load(
+        "write", given.judge.model, given.judge.revision, settings.precision, answers, assumed.question,
+        min(assumed.judgment, settings.max_new_tokens), settings.max_new_tokens,
+        max(settings.batch_size, settings.samples), draws=settings.samples, judge=given.judge, place=place,
+    )  # fmt: skip
+    return Foretold(info, (load,))
+
+
+def _score_judgments(given: Any, assumed: Assumed) -> Foretold:
+    judgments = given.samples.info["judgments"]
+    loads = _read_by_experts(given.experts, judgments, assumed) if judgments else ()
+    return Foretold({"judgments": judgments}, loads)
+
+
+def _sample_negatives(given: Any, assumed: Assumed) -> Foretold:
+    return Foretold({"pairs": round(given.scored.info["judgments"] * assumed.contrasts)})
+
+
+FORECASTS: dict[str, Callable[[Any, Assumed], Foretold]] = {
+    "embedded_preferences": _embedded_preferences,
+    "true_preferences": _pairs_as_before,
+    "random_subset": _random_subset,
+    "caption": _caption,
+    "expert_scores": _expert_scores,
+    "split_by_confidence": _split,
+    "sft": _sft,
+    "sample_judgments": _sample_judgments,
+    "score_judgments": _score_judgments,
+    "sample_negatives": _sample_negatives,
+    "dpo": _dpo,
+}
+"""By the name of a stage's function."""

@@ -1,0 +1,208 @@
+"""`harness validate`, and the plan that `harness run --dry-run` prints."""
+
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.config import SECTIONS, ComputingSection
+from harness.errors import ExitCode
+from harness.extras import require
+from harness.registry import Recipe, content_roots, load_profile, load_recipe, results_root
+
+if TYPE_CHECKING:
+    from harness.planning.machine import Machine
+    from harness.planning.plan import Need, Plan
+    from harness.planning.walk import Step
+
+GIB = 2**30
+
+
+def validate(options: Namespace) -> ExitCode:
+    """Say what a profile needs, by its models' architectures alone; nothing is downloaded, loaded or run."""
+    from harness.show.console import Screen
+
+    roots = content_roots(options.include_path)
+    recipe = load_recipe(options.recipe, roots)
+    profile = load_profile(options.profile, roots)
+    require(f"validate {options.profile}", "train")
+    from harness.planning.plan import make_plan, stages_of
+    from harness.resolve import resolve_config
+
+    machine = _machine(profile, options)
+    given = {"recipe": options.recipe, "tasks": options.tasks.split(","), "profile": options.profile}
+    assignments = [*_native(profile, recipe, machine), *options.set]
+    config = resolve_config(given, assignments, roots, recipe, here=False)
+    steps = stages_of(config, recipe, roots, results_root() / "cache", results_root() / "runs" / config.run_name())
+    plan = make_plan(config, steps, machine)
+    console = Screen()
+    console.print(f"[bold]{options.profile}[/bold] under {options.recipe}, one seed, for {_told(machine)}")
+    console.print(str(profile.get("description", "")), markup=False, soft_wrap=True)
+    show_plan(console, plan)
+    return ExitCode.OK
+
+
+def _machine(profile: dict[str, Any], options: Namespace) -> "Machine":
+    """Choose the machine to plan for: the one that is named, else the profile's, else this one."""
+    from dataclasses import replace
+
+    from harness.planning.machine import needed, this_machine, wished
+
+    needs = needed(profile, options.profile)
+    if options.gpu or needs:
+        named = options.gpu or (needs.gpu if needs else "")
+        return wished(named, needs.gpus if needs else 1, options.memory)
+    here = this_machine()
+    return replace(here, memory=options.memory) if options.memory else here
+
+
+def _native(profile: dict[str, Any], recipe: Recipe, machine: "Machine") -> list[str]:
+    """Set what is left to the machine to what the planned one computes, which need not be this one."""
+    if machine.gpu is None:
+        return []
+    computing = [name for name, kind in SECTIONS.items() if issubclass(kind, ComputingSection)]
+    left = [name for name in computing if (profile.get(name) or {}).get("precision", "auto") == "auto"]
+    return [f"{name}.precision=bfloat16" for name in left if name in recipe.sections]
+
+
+def _told(machine: "Machine") -> str:
+    if not machine.gpus:
+        return f"{machine.name}, {machine.memory:.0f} GiB"
+    return f"{machine.gpus} x {machine.name}, {machine.memory:.0f} GiB each"
+
+
+def show_plan(console: Any, plan: "Plan") -> None:
+    """Print models, stages, memory, and what is in the way."""
+    from harness.planning.plan import remarks
+
+    _show_models(console, plan)
+    show_stages(console, plan.steps, plan)
+    console.print(_memory_table(plan))
+    for sentence in _sums(plan):
+        console.print(sentence, markup=False, soft_wrap=True)
+    for sentence in remarks(plan):
+        console.print(sentence, markup=False, soft_wrap=True)
+
+
+def _show_models(console: Any, plan: "Plan") -> None:
+    from harness.planning.assumptions import assumptions
+    from harness.planning.memory import seen
+
+    table = _table("models", "model", "parameters", "configuration from")
+    table.columns[1].justify = "right"
+    for name, architecture in plan.models.items():
+        table.add_row(name, f"{architecture.parameters:,}", architecture.source)
+    console.print(table)
+    judge = plan.config.judge
+    if plan.trained and judge:
+        whole = plan.models[judge.model].parameters
+        share = f"{plan.trained.parameters:,} parameters, {100 * plan.trained.parameters / whole:.2f} %"
+        adapter = f"an adapter of rank {judge.lora.rank} on {plan.trained.modules} layers: " if judge.lora else ""
+        console.print(f"Trained: {adapter}{share}.", soft_wrap=True)
+    looking = next((need.load for need in plan.needs if need.load.sees), None)
+    if looking:
+        wide, high = assumptions().assumed.image
+        tokens = seen(looking, plan.models[looking.model]).tokens
+        console.print(f"An image of {wide} x {high} pixels is {tokens:,} tokens.", soft_wrap=True)
+
+
+def show_stages(console: Any, steps: Iterable["Step"], plan: "Plan | None" = None) -> None:
+    """Print each stage: whether the cache has it, what it works on, and how long it takes where that is known."""
+    needs = plan.needs if plan else ()
+    timed = any(need.hours is not None for need in needs)
+    table = _table("stages", "stage, seed", "cache", "what", *(["tokens", "hours"] if plan else []))
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for step in steps:
+        row = [step.stage if step.seed is None else f"{step.stage} {step.seed}", step.state, _work(step)]
+        if plan:
+            theirs = [need for need in needs if need.step is step]
+            tokens = max((need.tokens for need in theirs), default=0)
+            hours = sum(need.hours or 0.0 for need in theirs)
+            row += [f"{tokens:,}" if tokens else "", f"{hours:.1f}" if theirs and timed else ""]
+        table.add_row(*row)
+    console.print(table)
+
+
+COUNTED = (("rows", "updates"), ("answers",), ("judgments",), ("captioned",), ("kept",), ("pairs",))
+"""What a stage reports that says how much it does: the first that it has."""
+
+
+def _work(step: "Step") -> str:
+    names = next((names for names in COUNTED if step.info.get(names[0])), ())
+    counts = ", ".join(f"{step.info[name]:,} {name}" for name in names)
+    return counts if step.state == "cached" or not counts else f"~ {counts}"
+
+
+def _memory_table(plan: "Plan") -> Any:
+    """Set out the GiB of each GPU: of each stage the model that needs most."""
+    table = _table(
+        f"GiB on each GPU, of {plan.machine.memory:.0f}" if plan.machine.gpus else "GiB of main memory",
+        "stage", "weights", "gradients", "optimiser", "activations", "in all",
+    )  # fmt: skip
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for need in _largest_of_each(plan):
+        parts = (need.memory.weights, need.memory.gradients, need.memory.optimiser, need.memory.activations)
+        cells = [f"{value / GIB:.1f}" if value else "" for value in parts]
+        over = need.memory.total > plan.machine.memory * GIB
+        total = f"{need.memory.total / GIB:.1f}"
+        table.add_row(need.step.stage, *cells, f"[bold red]{total}[/bold red]" if over else total)
+    return table
+
+
+def _largest_of_each(plan: "Plan") -> list["Need"]:
+    largest: dict[str, Need] = {}
+    for need in plan.needs:
+        known = largest.get(need.step.stage)
+        if known is None or need.memory.total > known.memory.total:
+            largest[need.step.stage] = need
+    return list(largest.values())
+
+
+def _sums(plan: "Plan") -> Iterable[str]:
+    yield from _updates(plan)
+    if plan.gpu_hours is not None and plan.owed:
+        yield f"In all about {plan.gpu_hours:,.0f} GPU hours are owed."
+    if (largest := plan.largest()) and largest.memory.total <= plan.machine.memory * GIB:
+        yield (
+            f"Everything fits {plan.machine.memory:.0f} GiB; {largest.step.stage} needs most, about "
+            f"{largest.memory.total / GIB:.0f}."
+        )
+
+
+def _updates(plan: "Plan") -> Iterator[str]:
+    """Say how each training makes up its updates."""
+    for need in {need.step.stage: need for need in plan.needs if need.load.work == "train"}.values():
+        rows = getattr(plan.config, need.step.stage).batch_size
+        processes = plan.launch.processes
+        where = f"on {processes} GPUs ({plan.launch.strategy}) " if processes > 1 else ""
+        again = rows // (need.load.batch * processes)
+        yield (
+            f"{need.step.stage}: {rows} rows an update, {where}{need.load.batch} at a time, {again} times; "
+            f"{need.load.precision}{', gradient checkpointing' if need.load.checkpointing else ''}."
+        )
+
+
+def show_run_plan(console: Any, config: Any, recipe: Recipe, roots: Sequence[Path], folder: Path) -> None:
+    """Print the plan of one run on this machine: the stages alone where every model is embedded."""
+    from harness.planning.machine import this_machine
+    from harness.planning.plan import make_plan, stages_of
+    from harness.planning.room import absent
+
+    steps = stages_of(config, recipe, roots, results_root() / "cache", folder)
+    if all(load.model.startswith("embedded:") for step in steps for load in step.loads):
+        show_stages(console, steps)
+        return
+    machine = this_machine()
+    console.print(f"On {_told(machine)}; `harness validate {config.profile}` plans for the profile's own GPU:")
+    plan = make_plan(config, steps, machine)
+    show_plan(console, plan)
+    for name in absent(plan.owed):
+        console.print(f"{name} is not on this machine yet: `hf download {name}`.", markup=False, soft_wrap=True)
+
+
+def _table(title: str, *columns: str) -> Any:
+    from harness.verbs.listing import plain_table
+
+    return plain_table(title, *columns)
