@@ -461,14 +461,15 @@ def assign(settings: dict[str, Any], key: str, value: Any) -> None:
     if section not in SECTIONS or not field:
         flat = [f"{name}.{f}" for name, kind in SECTIONS.items() for f in kind.model_fields]
         raise unknown("setting", key, ["engine", *flat])
+    if field.startswith("engine.") and issubclass(SECTIONS[section], AnsweringSection):
+        settings[section] = settings.get(section) or {}
+        _assign_engine(settings[section], field, value)
+        return
     known = list(_paths(SECTIONS[section]))
     head = field.split(".")[0]
     if field not in known and not (head in known and _is_mapping(SECTIONS[section], head)):
         raise unknown("setting", key, [f"{section}.{f}" for f in known])
     target = settings[section] = settings.get(section) or {}
-    if field.startswith("engine."):
-        _assign_engine(target, field, value)
-        return
     *parents, last = field.split(".")
     for parent in parents:
         if target.get(parent) is None:

@@ -39,8 +39,8 @@ def questions(format_, count: int) -> list[Question]:
 @needs_vllm
 def test_carevl_through_vllm_and_its_answers_are_those_of_transformers(tmp_path: Path) -> None:
     save_tiny_qwen(tmp_path / "qwen", 64)
-    small = ["world.pairs=240", "world.items=20", "experts.models=[embedded:expert-0]", "sft.batch_size=16"]
-    small += ["sft.micro_batch_size=16", "sft.epochs=4", "sft.learning_rate=3e-3", "sampling.max_pairs=12"]
+    small = ["world.pairs=400", "world.items=20", "experts.models=[embedded:expert-0]", "sft.batch_size=8"]
+    small += ["sft.micro_batch_size=8", "sft.epochs=10", "sft.learning_rate=2e-3", "sampling.max_pairs=12"]
     small += ["sampling.samples=3", "sampling.max_new_tokens=64", "judging.max_new_tokens=64", "captions.batch_size=8"]
     arguments = ["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--baseline", "none"]
     harness(tmp_path, *arguments, *sets(*small, "engine=vllm", f"judge.model={tmp_path / 'qwen'}"))
