@@ -8,6 +8,7 @@ from harness import provenance
 from harness.config import (
     PATIENCE,
     RunConfig,
+    TrainingSettings,
     differing,
 )
 from harness.errors import HarnessError
@@ -61,6 +62,7 @@ def begin(config: RunConfig, folder: RunFolder, resume: bool) -> Run | None:
         return run
     run = folder.read_run()
     patience = {f"model_args.{name}" for name in PATIENCE}
+    patience |= {f"training.{name}" for name in TrainingSettings.INCIDENTAL}
     if apart := [key for key in differing(run.config, record) if key not in patience]:
         raise HarnessError(
             f"{folder.path} holds another run: {', '.join(apart)} differ{'s' if len(apart) == 1 else ''}.",
@@ -104,7 +106,7 @@ def _work(
     from harness.evaluate import judged as judges
     from harness.evaluate import tasks
 
-    stages = Stages(results_root() / "cache", watch)
+    stages = Stages(results_root() / "cache", watch, config.training or TrainingSettings())
     prepared = [tasks.prepare(stages, config, load_task(name, roots)) for name in config.tasks]
     for task in prepared:
         folder.write_items(task.name, task.items)

@@ -11,7 +11,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from harness.config import JudgeSettings
 from harness.judge.checkpoints import resolve
-from harness.judge.format import PLAIN, load_format
+from harness.judge.format import PLAIN, JudgeFormat, load_format
 from harness.judge.loading import VerdictTokens, load_model, load_processor, verdict_tokens
 from harness.protocols.reading import read_strict
 
@@ -58,11 +58,20 @@ class Judge:
     def __init__(self, settings: JudgeSettings, precision: str) -> None:
         ref = resolve(settings.model, settings.revision)
         self.fingerprint = ref.fingerprint
-        self.processor = load_processor(settings, ref.location, ref.revision)
+        self.processor = load_processor(settings)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = load_model(settings, ref.location, ref.revision, precision).to(self.device).eval()
+        self.model = load_model(settings, precision).to(self.device).eval()
         self.format = load_format(Path(ref.location)) if Path(ref.location).is_dir() else None
         self.verdicts = verdict_tokens(self.processor.tokenizer, self.format or PLAIN)
+
+    @classmethod
+    def around(cls, model: Any, processor: Any, format_: JudgeFormat) -> "Judge":
+        """Let a model that is already loaded answer, such as one in training."""
+        judge = cls.__new__(cls)
+        judge.fingerprint, judge.processor, judge.format = "", processor, format_
+        judge.model, judge.device = model, model.device
+        judge.verdicts = verdict_tokens(processor.tokenizer, format_)
+        return judge
 
     def answer(
         self,

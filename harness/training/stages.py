@@ -3,8 +3,8 @@
 A stage is a function `(out, ..., progress) -> info` that fills the folder `out` from artifacts and
 settings. `Stages` names its result by the hash of all that decides it: the inputs' keys, the
 settings, the code of the stage's module and of what it imports from the harness, and the versions
-of the libraries that compute. A stage that runs code it does not import, such as a user's scoring
-dimension, has a function `also(*inputs)` that returns it as text.
+of the libraries that compute. A stage whose result hangs on more than that, such as a user's scoring
+dimension or an expert's weights, has a function `also(*inputs)` that returns hashes of it.
 """
 
 import ast
@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from harness.config import TrainingSettings
 from harness.data.tables import data_fingerprint, fingerprint
 from harness.provenance import packages
 from harness.records.run import StageRecord
@@ -78,20 +79,23 @@ class Clock:
         self.started = time.monotonic()
 
     def read(self) -> dict[str, float]:
-        """Return wall seconds since the start and the process's peak memory so far, in MiB."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        """Return wall seconds since the start and the peak memory so far of a process, this or a child, in MiB."""
+        who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        peak = max(resource.getrusage(one).ru_maxrss for one in who) / 1024
         return {"seconds": round(time.monotonic() - self.started, 3), "peak_mb": round(peak, 1)}
 
 
 class Stages:
     """Runs stages through the cache. A recipe calls it once per line."""
 
-    def __init__(self, root: Path, watch: Watch) -> None:
-        self.root, self.watch = root, watch
+    def __init__(self, root: Path, watch: Watch, training: TrainingSettings | None = None) -> None:
+        self.root, self.watch, self.training = root, watch, training or TrainingSettings()
         self.records: list[StageRecord] = []
 
     def __call__(self, stage: Callable[..., dict[str, Any]], *inputs: Any, seed: int | None = None) -> Artifact:
-        """Return the artifact of `stage(out, *inputs, [seed,] progress)`, computing it only if it must be.
+        """Return the artifact of `stage(out, *inputs, [training,] [seed,] progress)`, computing it only if it must be.
+
+        A stage that trains takes `training`, which says on how many processes and how.
 
         Args:
             stage: the function; its name and its module's code are part of the key.
@@ -123,6 +127,8 @@ class Stages:
             "seed": seed,
             "versions": versions(),
         }
+        if _trains(stage):
+            content["training"] = self.training.decisive()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _compute(
@@ -132,12 +138,18 @@ class Stages:
         part = path.with_name(path.name + ".part")
         part.mkdir(exist_ok=True)
         clock = Clock()
-        extra = {} if seed is None else {"seed": seed}
+        extra: dict[str, Any] = {} if seed is None else {"seed": seed}
+        if _trains(stage):
+            extra["training"] = self.training
         info = stage(part, *inputs, **extra, progress=progress)
         write_atomically(part / "info.json", json.dumps({**clock.read(), "info": info}, indent=1))
         if path.exists():
             shutil.rmtree(path)
         part.rename(path)
+
+
+def _trains(stage: Callable[..., Any]) -> bool:
+    return "training" in inspect.signature(stage).parameters
 
 
 PACKAGE = Path(__file__).parent.parent
