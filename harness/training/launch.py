@@ -193,7 +193,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def last_words(log: Path) -> str:
-    """Return the last error that a log names, or its last line."""
+    """Return the first error that a log names, as what follows is mostly the other processes', or its last line."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     own = [line for line in lines if "Error: " in line and "ChildFailedError" not in line]
-    return (own or lines or ["it said nothing."])[-1][-300:]
+    return (own[0] if own else (lines or ["it said nothing."])[-1])[-300:]

@@ -14,7 +14,9 @@ plain = AcceleratorState.__init__
 
 def as_if_on_gpus(self: AcceleratorState, *arguments: object, **named: object) -> None:
     PartialState(cpu=True)
-    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+    # it is made anew many times, and knows by then what it made of this
+    if PartialState._shared_state["distributed_type"] == DistributedType.MULTI_CPU:
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
     plain(self, *arguments, **named)
 
 
