@@ -17,6 +17,7 @@ from harness.records import Run, RunFolder
 from harness.records.run import StageRecord
 from harness.registry import Recipe, load_task, results_root
 from harness.show.console import RunConsole
+from harness.training.launch import refuse_launcher
 from harness.training.stages import Clock, Stages, Watch
 
 
@@ -84,6 +85,7 @@ def execute(
     console: RunConsole,
 ) -> Run:
     """Carry out a run, or find it done."""
+    refuse_launcher()
     with folder.locked():
         run = begin(config, folder, resume)
         if run is None:

@@ -24,9 +24,7 @@ def load_processor(settings: JudgeSettings) -> Any:
     return processor
 
 
-def load_model(
-    settings: JudgeSettings, precision: str, folder: str | None = None, attention: str | None = None
-) -> Any:
+def load_model(settings: JudgeSettings, precision: str, folder: str | None = None, attention: str | None = None) -> Any:
     """Load a judge's weights, from safetensors only; an adapter is put onto its base.
 
     In float32 the adapter is merged. In bfloat16 it stays beside the base, itself in float32, as it was trained:

@@ -76,7 +76,7 @@ def tune(job: DpoJob, progress: Progress) -> dict[str, Any]:
         CheckedCollator,
         CheckReference,
         ReportProgress,
-        common_arguments,
+        configured,
         fitting,
         starting_model,
         thinned,
@@ -88,12 +88,9 @@ def tune(job: DpoJob, progress: Progress) -> dict[str, Any]:
     with first_alone():
         rows, too_long = fitting(processor, _rows(job, format_), settings.max_tokens, ("chosen", "rejected"))
     steps = updates_for(len(rows), settings)
-    losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, settings.sft_weight]}
-    arguments = DPOConfig(
-        beta=settings.beta,
-        **(losses if settings.sft_weight else {"loss_type": ["sigmoid"]}),
-        **common_arguments(job, steps),
-    )
+    losses: dict[str, Any] = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, settings.sft_weight]}
+    losses = losses if settings.sft_weight else {"loss_type": ["sigmoid"]}
+    arguments = configured(DPOConfig, job, steps, beta=settings.beta, **losses)
     halfway = last_whole_checkpoint(job.out)
     model, adapter = starting_model(job, halfway)
     trainer = DPOTrainer(
@@ -125,9 +122,7 @@ def tune(job: DpoJob, progress: Progress) -> dict[str, Any]:
 
 def _rows(job: DpoJob, format_: JudgeFormat) -> Any:
     contrasts = read_contrasts(job.contrasts)
-    shown = {
-        (p.pair["id"], p.chosen_second): p for p in present(job.pairs, format_, {c["id"] for c in contrasts})
-    }
+    shown = {(p.pair["id"], p.chosen_second): p for p in present(job.pairs, format_, {c["id"] for c in contrasts})}
     presented = [shown[c["id"], c["chosen_second"]] for c in contrasts]
     return with_images(
         job.pairs,

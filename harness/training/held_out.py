@@ -9,6 +9,7 @@ import pyarrow.parquet
 from PIL import Image
 from transformers import TrainerCallback
 
+from harness.config import SftSettings
 from harness.judge.format import JudgeFormat
 from harness.judge.loading import load_processor
 from harness.judge.model import Decoding, Judge, Question
@@ -31,8 +32,8 @@ class JudgeHeldOut(TrainerCallback):  # type: ignore[misc]
     model.
     """
 
-    def __init__(self, trainer: Any, job: Job, format_: JudgeFormat, ids: set[str]) -> None:
-        self.trainer, self.settings = trainer, job.settings
+    def __init__(self, trainer: Any, job: Job, settings: SftSettings, format_: JudgeFormat, ids: set[str]) -> None:
+        self.trainer, self.settings = trainer, settings
         self.judge = Judge.around(trainer.model, load_processor(job.judge), format_)
         self.shown = present(job.pairs, format_, ids)
         images = pyarrow.parquet.read_table(job.pairs.path / PAIRS, columns=["image"]).column("image")
@@ -45,7 +46,7 @@ class JudgeHeldOut(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Judge where it is time."""
-        if state.global_step % self.settings.judge_every == 0 or state.global_step == state.max_steps:
+        if state.global_step % (self.settings.judge_every or 1) == 0 or state.global_step == state.max_steps:
             self.found[state.global_step] = self._accuracy()
 
     def curve(self) -> dict[str, list[float]]:

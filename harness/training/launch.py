@@ -105,7 +105,9 @@ def accumulation(name: str, settings: SftSettings | DpoSettings, world: int) -> 
         among = f" x {world} processes" if world > 1 else ""
         raise HarnessError(
             f"{name}.batch_size {settings.batch_size} is no multiple of micro_batch_size {micro}{among}.",
-            f"Set {name}.micro_batch_size={largest}." if largest else f"Set {name}.batch_size to a multiple of {world}.",
+            f"Set {name}.micro_batch_size={largest}."
+            if largest
+            else f"Set {name}.batch_size to a multiple of {world}.",
         )
     return settings.batch_size // (micro * world)
 

@@ -66,7 +66,7 @@ def tune(job: SftJob, progress: Progress) -> dict[str, Any]:
     from harness.training.trainers import (
         CheckedCollator,
         ReportProgress,
-        common_arguments,
+        configured,
         fitting,
         starting_model,
         thinned,
@@ -79,7 +79,7 @@ def tune(job: SftJob, progress: Progress) -> dict[str, Any]:
     with first_alone():
         rows, too_long = fitting(processor, _rows(job, format_, kept), job.settings.max_tokens, ("completion",))
     steps = job.updates or updates_for(len(rows), job.settings)
-    arguments = SFTConfig(**common_arguments(job, steps))
+    arguments = configured(SFTConfig, job, steps)
     halfway = last_whole_checkpoint(job.out)
     model, adapter = starting_model(job, halfway)
     trainer = SFTTrainer(
@@ -93,7 +93,7 @@ def tune(job: SftJob, progress: Progress) -> dict[str, Any]:
     trainer.data_collator = CheckedCollator(
         trainer.data_collator, processor, verdict_tokens(processor.tokenizer, format_)
     )
-    judged = JudgeHeldOut(trainer, job, format_, held_out) if held_out else None
+    judged = JudgeHeldOut(trainer, job, job.settings, format_, held_out) if held_out else None
     log = train_and_save(trainer, job, format_, halfway)
     curve = [{"step": entry["step"], "loss": entry["loss"]} for entry in log]
     (job.out / "log.json").write_text(json.dumps(curve))

@@ -13,6 +13,8 @@ import inspect
 import json
 import resource
 import shutil
+import sys
+import sysconfig
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -171,7 +173,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def code_hash(*paths: Path) -> str:
-    """Hash modules with every module of the harness that they import, directly or not."""
+    """Hash modules with every module of the harness and of the user's that they import, directly or not."""
     files, waiting = dict[str, str](), list(paths)
     while waiting:
         file = waiting.pop()
@@ -179,24 +181,44 @@ def code_hash(*paths: Path) -> str:
             continue
         source = file.read_bytes()
         files[str(file)] = hashlib.sha256(source).hexdigest()
-        waiting += _imported(source)
+        waiting += _imported(source, file.parent)
     return hashlib.sha256("".join(sorted(files.values())).encode()).hexdigest()
 
 
-def _imported(source: bytes) -> list[Path]:
-    """Find the harness's modules that a source names in imports, wherever they stand."""
+def _imported(source: bytes, folder: Path) -> list[Path]:
+    """Find the modules that a source in `folder` names in imports, wherever they stand: the harness's and the user's.
+
+    A user's modules are those beside the source, and those that are loaded and were not installed.
+    """
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("harness"):
-            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
         else:
             continue
-        for name in names:
-            place = PACKAGE.parent.joinpath(*name.split("."))
-            for file in (place.with_suffix(".py"), place / "__init__.py"):
-                if file.exists() and not name.startswith(PLAIN_MODULES):
-                    found.append(file)
+        for name in filter(None, names):
+            if name.partition(".")[0] == "harness":
+                found += [] if name.startswith(PLAIN_MODULES) else _files(PACKAGE.parent, name)
+            else:
+                loaded = getattr(sys.modules.get(name), "__file__", None) or ""
+                near = [*_files(folder, name), *([Path(loaded)] if loaded.endswith(".py") else [])]
+                found += [file for file in near if not _installed(file)]
     return found
+
+
+def _files(root: Path, name: str) -> list[Path]:
+    place = root.joinpath(*name.split("."))
+    return [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()]
+
+
+_INSTALLED = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def _installed(file: Path) -> bool:
+    """Tell whether a module belongs to Python or to a package; the versions of those that compute are in the key."""
+    return str(file).startswith(_INSTALLED)
 
 
 def _identity(value: Any) -> Any:

@@ -61,6 +61,21 @@ def common_arguments(job: Job, updates: int) -> dict[str, Any]:
     }
 
 
+def configured(kind: Any, job: Job, updates: int, **its_own: Any) -> Any:
+    """Build a trainer's configuration; for sharded models it says in what numbers are passed on.
+
+    accelerate's own policy for bfloat16 rounds whatever the model returns and every sum of gradients to it. The
+    log-probability of a whole answer, which DPO compares, would lose the digits in which two answers differ.
+    """
+    arguments = kind(**common_arguments(job, updates), **its_own)
+    if job.training.strategy == "fsdp2" and job.settings.precision == "bfloat16":
+        from torch.distributed.fsdp import MixedPrecisionPolicy
+
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+        arguments.fsdp_plugin_args = {"fsdp_version": 2, "mixed_precision_policy": policy}
+    return arguments
+
+
 def starting_model(job: Job, halfway: str | None = None) -> tuple[Any, Any]:
     """Load the model to train, and configure its new adapter.
 
