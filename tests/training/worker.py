@@ -10,7 +10,10 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from pydantic import BaseModel
 
-from harness.training import dpo, sft
+from harness.training.dpo import DpoJob
+from harness.training.dpo import tune as prefer
+from harness.training.sft import SftJob
+from harness.training.sft import tune as teach
 from harness.training.stages import Progress
 from harness.training.worker import main
 
@@ -18,15 +21,15 @@ from harness.training.worker import main
 class Jobs(BaseModel):
     """Trainings to carry out one after the other, so that processes start once for all of them."""
 
-    sft: list[sft.SftJob] = []
-    dpo: list[dpo.DpoJob] = []
+    sft: list[SftJob] = []
+    dpo: list[DpoJob] = []
 
 
 def one_after_the_other(job: Jobs, progress: Progress) -> dict[str, Any]:
     for training in job.sft:
-        sft.tune(training, progress)
+        teach(training, progress)
     for training in job.dpo:
-        dpo.tune(training, progress)
+        prefer(training, progress)
     return {}
 
 
