@@ -192,7 +192,7 @@ class TrainingSettings(Section):
     processes: int = Field(1, ge=1)
     """Processes on each machine, one a GPU."""
     machines: int = Field(1, ge=1)
-    """Machines with a shared results folder; on each but the first, `python -m harness.training.join` joins in."""
+    """Machines with a shared results folder; each but the first runs `python -m harness.training.join`."""
     address: str = "127.0.0.1"
     """Of the first machine, where the others find it."""
     port: int = Field(29500, ge=1, le=65535)

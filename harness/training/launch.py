@@ -129,8 +129,12 @@ def launched(
     written = folder / f"{JOB}.new"
     written.write_text(json.dumps(told))
     written.rename(folder / JOB)
-    with (folder / LOG).open("wb") as log:
-        code = _watch(start(folder / JOB, training, 0, log), folder / PROGRESS, progress)
+    try:
+        with (folder / LOG).open("wb") as log:
+            code = _watch(start(folder / JOB, training, 0, log), folder / PROGRESS, progress)
+    finally:
+        # other machines see by this that it has ended
+        (folder / JOB).unlink(missing_ok=True)
     report = folder / REPORT
     said = json.loads(report.read_text()) if report.exists() else {}
     if "problem" in said:

@@ -3,10 +3,13 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +79,7 @@ class House:
 
     def jobs(self, out: str, training: TrainingSettings) -> Jobs:
         made = [self.job(kind, lora, out, training) for kind, lora in KINDS]
-        return Jobs(sft=made[:2], dpo=made[2:])
+        return Jobs(training=training, sft=made[:2], dpo=made[2:])
 
     def questions(self) -> list[Question]:
         return [
@@ -111,17 +114,39 @@ def our_worker(monkeypatch) -> None:
     monkeypatch.setenv("HARNESS_WORKER", "tests.training.worker")
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
-def test_two_processes_train_what_one_trains(house: House, alone: Path, strategy: str) -> None:
-    training = TrainingSettings(strategy=strategy, processes=2)
-    launched(one_after_the_other, house.jobs(strategy, training), house.root / strategy, training, Silent())
+@pytest.mark.parametrize(("strategy", "machines"), [("ddp", 2), ("fsdp2", 1)])
+def test_two_processes_train_what_one_trains(house: House, alone: Path, strategy: str, machines: int) -> None:
+    training = TrainingSettings(strategy=strategy, machines=machines, processes=2 // machines, port=free_port())
+    out = house.root / "cache" / f"{strategy}.part"
+    with machine_that_joins(house.root) if machines == 2 else nullcontext():
+        launched(one_after_the_other, house.jobs(str(out), training), out, training, Silent())
     for kind, lora in KINDS:
         name = f"{kind}-{'lora' if lora else 'full'}"
-        one, two = alone / name, house.root / strategy / name
+        one, two = alone / name, out / name
         assert curve(two) == pytest.approx(curve(one), rel=1e-4 if lora else 1e-3)
         assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
+        for file in ("tokenizer.json", "tokenizer_config.json", "processor_config.json"):
+            assert (two / file).read_bytes() == (one / file).read_bytes()
         assert answers(house, two) == answers(house, one)
-    assert not (house.root / strategy / FOLDER).exists()
+    assert not (out / FOLDER).exists()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def machine_that_joins(results: Path) -> Iterator[None]:
+    """A second machine, here the same one, that waits in the results folder for what the first one trains."""
+    command = [sys.executable, "-m", "harness.training.join", "--machine", "1"]
+    environment = os.environ | {"HARNESS_RESULTS": str(results)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as other:
+        yield
+        other.send_signal(signal.SIGINT)
+        said, _ = other.communicate()
+    assert "ddp: 1 processes of 2" in said
 
 
 class Killer(Silent):

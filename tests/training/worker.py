@@ -10,6 +10,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from pydantic import BaseModel
 
+from harness.config import TrainingSettings
 from harness.training.dpo import DpoJob
 from harness.training.dpo import tune as prefer
 from harness.training.sft import SftJob
@@ -21,6 +22,7 @@ from harness.training.worker import main
 class Jobs(BaseModel):
     """Trainings to carry out one after the other, so that processes start once for all of them."""
 
+    training: TrainingSettings = TrainingSettings()
     sft: list[SftJob] = []
     dpo: list[DpoJob] = []
 
