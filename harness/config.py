@@ -161,7 +161,7 @@ class AnsweringSection(ComputingSection):
 
 
 class LoraSettings(Section):
-    """A low-rank adapter on the language model; merged into the checkpoint after each stage."""
+    """A low-rank adapter on the language model; a checkpoint keeps it in float32 beside the base it belongs to."""
 
     rank: int = Field(ge=1)
     alpha: int = Field(ge=1)
@@ -243,6 +243,10 @@ class SftSettings(ComputingSection):
     """Rows whose prompt and answer are longer are left out, and counted."""
     gradient_checkpointing: bool = False
     save_steps: int = Field(100, ge=1)
+    judge_every: int | None = Field(None, ge=1)
+    """Updates between two judgings of held-out pairs, greedy and in both orders; None holds out nothing."""
+    held_out: float = Field(0.02, gt=0, lt=1)
+    """Share of the pairs that `judge_every` sets aside, by the hash of their ids; they are not trained on."""
 
 
 class SamplingSettings(AnsweringSection):
@@ -300,6 +304,38 @@ class DpoSettings(ComputingSection):
     save_steps: int = Field(100, ge=1)
 
 
+class TrainingSettings(Section):
+    """What `sft` and `dpo` share: on how many processes they train, and with which kernels.
+
+    Rows per update never depend on the number of processes. TRL packs no rows with images, so there is no setting
+    for it.
+    """
+
+    indifferent: ClassVar[frozenset[str]] = frozenset({"address", "port", "report_to"})
+
+    strategy: Literal["none", "ddp", "fsdp2", "zero3"] = "none"
+    """`none` trains in this process. `ddp` copies the model to every GPU, `fsdp2` and `zero3` (DeepSpeed) shard it."""
+    processes: int = Field(1, ge=1)
+    """Processes on each machine, one a GPU."""
+    machines: int = Field(1, ge=1)
+    """Machines with a shared results folder; each but the first runs `python -m harness.training.join`."""
+    address: str = "127.0.0.1"
+    """Of the first machine, where the others find it."""
+    port: int = Field(29500, ge=1, le=65535)
+    """Likewise; of use with several machines only."""
+    attention: Literal["eager", "sdpa", "flash_attention_2"] | None = None
+    """None leaves it to transformers; `flash_attention_2` needs a GPU and the package flash-attn."""
+    liger: bool = False
+    """Liger's fused kernels, where they know the model; needs a GPU and the package liger-kernel."""
+    report_to: str = "none"
+    """Where transformers' trainer reports to besides: `wandb`, `trackio`, `tensorboard`, ..."""
+
+    @property
+    def world(self) -> int:
+        """Processes over all machines."""
+        return self.processes * self.machines
+
+
 class JudgingSettings(AnsweringSection):
     """How the benchmark is asked."""
 
@@ -326,6 +362,7 @@ SECTIONS: dict[str, type[Section]] = {
     "scoring": ScoringSettings,
     "negatives": NegativeSettings,
     "dpo": DpoSettings,
+    "training": TrainingSettings,
     "judging": JudgingSettings,
 }
 
@@ -365,6 +402,7 @@ class RunConfig(Section):
     scoring: ScoringSettings | None = None
     negatives: NegativeSettings | None = None
     dpo: DpoSettings | None = None
+    training: TrainingSettings | None = None
     judging: JudgingSettings = JudgingSettings()
 
     def record(self) -> dict[str, Any]:

@@ -117,6 +117,7 @@ AS_IS = "as-is"
 def _sections(config: RunConfig, recipe: Recipe | None) -> set[str]:
     """Name the sections that bear on the outcome; the world does where it is asked or trained on."""
     used = set(recipe.sections) if recipe else {"judging"}
+    used |= {"training"} if "sft" in used else set()
     trains_on_world = recipe is not None and "sft" in recipe.sections and config.preferences == "embedded"
     return used | {"world"} if "embedded" in config.data.values() or trains_on_world else used - {"world"}
 
@@ -124,6 +125,7 @@ def _sections(config: RunConfig, recipe: Recipe | None) -> set[str]:
 def _check_choices(config: RunConfig, recipe: Recipe | None, roots: Sequence[Path]) -> None:
     """Refuse at once what would else be found out hours later."""
     from harness.training.confidence import find_rule as find_agreement
+    from harness.training.launch import accumulation, check_launch
     from harness.training.negatives import find_rule as find_negatives
     from harness.training.scoring import find_dimensions
 
@@ -137,10 +139,11 @@ def _check_choices(config: RunConfig, recipe: Recipe | None, roots: Sequence[Pat
         find_negatives(config.negatives.rule)
     if config.scoring:
         find_dimensions(config.scoring.weights)
-    for name, section in (("sft", config.sft), ("dpo", config.dpo)):
-        if section and section.batch_size % min(section.micro_batch_size, section.batch_size):
-            sizes = f"{name}.batch_size {section.batch_size} is no multiple of micro_batch_size"
-            raise HarnessError(f"{sizes} {section.micro_batch_size}.", "Set one of them.")
+    if config.training:
+        check_launch(config.training)
+        for name, section in (("sft", config.sft), ("dpo", config.dpo)):
+            if section:
+                accumulation(name, section, config.training.world)
     if recipe and recipe.embedded_only and config.preferences != "embedded":
         raise HarnessError(f"recipe {recipe.name} knows the truth of the embedded world only.", "Drop --preferences.")
 

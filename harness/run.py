@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import provenance
-from harness.config import RunConfig, ServerSettings, differing
+from harness.config import RunConfig, ServerSettings, TrainingSettings, differing
 from harness.errors import HarnessError
 from harness.precision import arithmetic, slow_or_inexact
 from harness.records import Run, RunFolder
 from harness.records.run import StageRecord
 from harness.registry import Recipe, load_task, results_root
 from harness.show.console import RunConsole
+from harness.training.launch import refuse_launcher
 from harness.training.stages import ENGINE, Clock, Stages, Watch
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def execute(
     console: RunConsole,
 ) -> Run:
     """Carry out a run, or find it done."""
+    refuse_launcher()
     with folder.locked():
         run = begin(config, folder, resume)
         if run is None:
@@ -107,7 +109,7 @@ def _work(
     from harness.evaluate import judged as judges
     from harness.evaluate import tasks
 
-    stages = Stages(results_root() / "cache", watch)
+    stages = Stages(results_root() / "cache", watch, config.training or TrainingSettings())
     prepared = [tasks.prepare(stages, config, load_task(name, roots)) for name in config.tasks]
     for task in prepared:
         folder.write_items(task.name, task.items)

@@ -13,7 +13,7 @@ from harness.config import JudgeSettings
 from harness.engines.engine import Answer, Decoding, Done, Question, nobody, seed_of
 from harness.errors import HarnessError
 from harness.judge.checkpoints import loading, resolve
-from harness.judge.format import PLAIN, load_format
+from harness.judge.format import PLAIN, JudgeFormat, load_format
 from harness.judge.loading import VerdictTokens, load_model, load_processor, verdict_tokens
 from harness.protocols.reading import read_strict
 
@@ -73,11 +73,21 @@ class TransformersEngine:
         ref = resolve(settings.model, settings.revision)
         self.fingerprint = ref.fingerprint
         self.batch_size = batch_size
-        self.processor = load_processor(settings, ref.location, ref.revision)
+        self.processor = load_processor(settings)
         self.device = device()
-        self.model = load_model(settings, ref.location, ref.revision, precision).to(self.device).eval()
+        self.model = load_model(settings, precision).to(self.device).eval()
         self.format = load_format(Path(ref.location)) if Path(ref.location).is_dir() else None
         self.verdicts = verdict_tokens(self.processor.tokenizer, self.format or PLAIN)
+
+    @classmethod
+    def around(cls, model: Any, processor: Any, format_: JudgeFormat, batch_size: int) -> "TransformersEngine":
+        """Let a model that is already loaded answer, such as one in training."""
+        engine = cls.__new__(cls)
+        engine.fingerprint, engine.batch_size = "", batch_size
+        engine.processor, engine.format = processor, format_
+        engine.model, engine.device = model, model.device
+        engine.verdicts = verdict_tokens(processor.tokenizer, format_)
+        return engine
 
     def answer(
         self, questions: Sequence[Question], decoding: Decoding, seed: int = 0, done: Done = nobody

@@ -9,7 +9,7 @@ from harness.engines.engine import Answer, Decoding, Done, Question, StoppedErro
 from harness.engines.server_engine import Client, ServerEngine, ServerScorer
 from harness.engines.vllm_servers import SERVED, VllmServers
 from harness.errors import HarnessError
-from harness.judge.checkpoints import resolve
+from harness.judge.checkpoints import base_of, resolve
 from harness.judge.format import PLAIN, load_format
 
 
@@ -42,10 +42,17 @@ class VllmEngine(ServerEngine):
 
     def __init__(self, judge: JudgeSettings, settings: VllmSettings, precision: str, work: Path) -> None:
         ref = resolve(judge.model, judge.revision)
+        location = ref.location
+        if base_of(judge.model):
+            # it takes adapters too, but only where its LoRA layers know the model
+            from harness.judge.loading import save_merged
+
+            location = str(work / "merged")
+            save_merged(judge, Path(location), precision)
         extra = ["--trust-remote-code"] if judge.trust_remote_code else []
         if judge.max_pixels:
             extra += ["--mm-processor-kwargs", json.dumps({"max_pixels": judge.max_pixels})]
-        self.servers = VllmServers(ref.location, ref.revision, settings, precision, work, extra)
+        self.servers = VllmServers(location, ref.revision, settings, precision, work, extra)
         try:
             asked = _asked_as(self.servers, settings)
             super().__init__(asked, _OwnClient(asked, self.servers))

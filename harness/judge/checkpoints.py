@@ -1,12 +1,15 @@
 """Finds a model by its name and tells what it is: embedded, a folder, or the hub's."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import HarnessError, unknown
+from harness.records.store import write_atomically
 
 EMBEDDED = Path(__file__).parent.parent / "embedded" / "assets"
 
@@ -66,5 +69,53 @@ def folder_fingerprint(folder: Path) -> str:
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         if path.name in ("info.json", "log.json", "training_args.bin") or path.suffix == ".md":
             continue
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        about = path.stat()
+        digest.update(path.name.encode() + b"\0" + _content_hash(path, about.st_size, about.st_mtime_ns))
     return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=1024)
+def _content_hash(path: Path, size: int, changed: int) -> bytes:
+    """Hash a file once in this process, unless it changes; a large model is named by several stages."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+BASE = "adapter_base.json"
+"""File that says which model an adapter's checkpoint belongs to."""
+
+
+def base_of(name: str) -> ModelRef | None:
+    """Find the model that the adapter in folder `name` belongs to; None where `name` is a whole model.
+
+    Raises:
+        HarnessError: if that model is no longer the one the adapter was trained on.
+    """
+    path = Path(name) / BASE
+    if not path.exists():
+        return None
+    note = json.loads(path.read_text(encoding="utf-8"))
+    base = resolve(note["model"], note["revision"])
+    if base.fingerprint != note["fingerprint"]:
+        raise HarnessError(
+            f"{name} is an adapter of {note['model']!r}, which has changed since ({note['fingerprint']}, now "
+            f"{base.fingerprint}).",
+            "Restore that model, or train again.",
+        )
+    return base
+
+
+def write_base(checkpoint: Path, model: str, revision: str | None) -> None:
+    """Note which model the adapter in `checkpoint` belongs to, and where its own configuration names it.
+
+    An adapter trained on from another belongs to that one's base.
+    """
+    first = Path(model) / BASE
+    if first.exists():
+        note = json.loads(first.read_text(encoding="utf-8"))
+    else:
+        note = {"model": model, "revision": revision, "fingerprint": resolve(model, revision).fingerprint}
+    write_atomically(checkpoint / BASE, json.dumps(note, indent=1))
+    config = checkpoint / "adapter_config.json"
+    told = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": note["model"]}
+    write_atomically(config, json.dumps(told, indent=2, sort_keys=True))

@@ -1,5 +1,6 @@
 """A judge's checkpoint in memory: its processor, its weights, and the tokens of its verdict."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -7,31 +8,69 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from harness.config import JudgeSettings
 from harness.errors import HarnessError
-from harness.judge.checkpoints import loading
-from harness.judge.format import JudgeFormat
+from harness.judge.checkpoints import base_of, loading, resolve
+from harness.judge.format import JudgeFormat, load_format
 
 
-def load_processor(settings: JudgeSettings, location: str, revision: str | None) -> Any:
+def load_processor(settings: JudgeSettings) -> Any:
     """Load a judge's processor, with padding on the left and its pixel limit."""
+    ref = resolve(settings.model, settings.revision)
     kwargs = {} if settings.max_pixels is None else {"max_pixels": settings.max_pixels}
-    with loading(location):
+    with loading(ref.location):
         processor = AutoProcessor.from_pretrained(
-            location, revision=revision, trust_remote_code=settings.trust_remote_code, **kwargs
+            ref.location, revision=ref.revision, trust_remote_code=settings.trust_remote_code, **kwargs
         )
     processor.tokenizer.padding_side = "left"
     return processor
 
 
-def load_model(settings: JudgeSettings, location: str, revision: str | None, precision: str) -> Any:
-    """Load a judge's weights, from safetensors only."""
-    with loading(location):
-        return AutoModelForImageTextToText.from_pretrained(
-            location,
-            revision=revision,
+def load_model(settings: JudgeSettings, precision: str, folder: str | None = None, attention: str | None = None) -> Any:
+    """Load a judge's weights, from safetensors only; an adapter is put onto its base.
+
+    In float32 the adapter is merged. In bfloat16 it stays beside the base, itself in float32, as it was trained:
+    merged, most of a small change would be rounded away.
+
+    Args:
+        settings: name the model.
+        precision: of the weights, `float32` or `bfloat16`.
+        folder: holds the whole model's weights in their place, halfway through a training.
+        attention: how attention is computed; None leaves it to transformers.
+    """
+    base = None if folder else base_of(settings.model)
+    ref = base or resolve(settings.model, settings.revision)
+    with loading(ref.location):
+        model = AutoModelForImageTextToText.from_pretrained(
+            folder or ref.location,
+            revision=None if folder else ref.revision,
             dtype=getattr(torch, precision),
             use_safetensors=True,
             trust_remote_code=settings.trust_remote_code,
+            **({"attn_implementation": attention} if attention else {}),
         )
+    if not base:
+        return model
+    adapted = with_adapter(model, settings.model)
+    return adapted.merge_and_unload() if precision == "float32" else adapted.get_base_model()
+
+
+def with_adapter(model: Any, folder: str, trainable: bool = False) -> Any:
+    """Put the adapter in `folder` onto its base, as peft's model; its own weights are in float32."""
+    from peft import PeftModel
+
+    with loading(folder):
+        return PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+
+
+def save_merged(settings: JudgeSettings, out: Path, precision: str) -> None:
+    """Write a judge as one plain folder, for what takes no adapter beside its base.
+
+    It is merged in float32 and rounded once: merged into rounded weights, training by training, most of a small
+    change would be lost (`benchmarks/training.md`).
+    """
+    load_model(settings, "float32").to(getattr(torch, precision)).save_pretrained(out)
+    load_processor(settings).save_pretrained(out)
+    if format_ := load_format(Path(settings.model)):
+        format_.save(out)
 
 
 class VerdictTokens(NamedTuple):

@@ -5,11 +5,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from harness.config import DpoSettings, JudgeSettings
+from harness.config import DpoSettings, JudgeSettings, TrainingSettings
+from harness.judge.format import JudgeFormat
+from harness.training.jobs import Job, train
 from harness.training.negatives import read_contrasts
-from harness.training.rows import checkpoint_format, conversation, present, with_images
+from harness.training.rows import conversation, present, with_images
 from harness.training.sources import judge_settings
 from harness.training.stages import Artifact, Progress
+
+
+class DpoJob(Job):
+    """A training on contrasts."""
+
+    settings: DpoSettings
+    contrasts: Artifact
 
 
 def dpo(
@@ -20,6 +29,7 @@ def dpo(
     judge: JudgeSettings,
     settings: DpoSettings,
     *,
+    training: TrainingSettings,
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -35,80 +45,59 @@ def dpo(
         contrasts: pairs of judgments; none leaves the judge as it is.
         judge: how the model is loaded and adapted.
         settings: of the optimisation.
+        training: on how many processes, and how.
         seed: of the shuffling.
         progress: told of every update.
 
     Raises:
         AssertionError: if the reference is not the policy at the first update.
     """
-    judge = judge_settings(judge, tuned)
-    chosen = read_contrasts(contrasts)
-    if not chosen:
+    if not read_contrasts(contrasts):
         for file in tuned.path.iterdir():
             if file.name != "info.json":
                 shutil.copy2(file, out / file.name)
         return {"rows": 0, "updates": 0}
-    return _train(out, judge, pairs, chosen, settings, seed, progress)
+    start_from = judge_settings(judge, tuned)
+    job = DpoJob(
+        name="dpo", out=out, judge=start_from, pairs=pairs, contrasts=contrasts, settings=settings,
+        training=training, seed=seed,
+    )  # fmt: skip
+    return train(tune, job, progress)
 
 
-def _train(
-    out: Path,
-    judge: JudgeSettings,
-    pairs: Artifact,
-    contrasts: list[dict[str, Any]],
-    settings: DpoSettings,
-    seed: int,
-    progress: Progress,
-) -> dict[str, Any]:
+def tune(job: DpoJob, progress: Progress) -> dict[str, Any]:
+    """Carry out the training on this process; return what there is to report."""
     from trl import DPOConfig, DPOTrainer
 
     from harness.judge.loading import load_model, load_processor, verdict_tokens
+    from harness.training.ranks import first_alone
+    from harness.training.saving import last_whole_checkpoint
     from harness.training.trainers import (
         CheckedCollator,
         CheckReference,
         ReportProgress,
-        common_arguments,
+        configured,
         fitting,
-        freeze_vision,
-        last_whole_checkpoint,
-        peft_config,
+        starting_model,
         thinned,
         train_and_save,
         updates_for,
-        weights_precision,
     )
 
-    processor = load_processor(judge, judge.model, None)
-    adapter = peft_config(judge)
-    halfway = last_whole_checkpoint(out)
-    kept = weights_precision(judge, settings)
-    model = load_model(judge, judge.model if adapter or not halfway else halfway, None, kept)
-    if judge.freeze_vision:
-        freeze_vision(model)
-    format_ = checkpoint_format(judge.model)
-    shown = {(p.pair["id"], p.chosen_second): p for p in present(pairs, format_, {c["id"] for c in contrasts})}
-    presented = [shown[c["id"], c["chosen_second"]] for c in contrasts]
-    rows = with_images(
-        pairs,
-        [p.place for p in presented],
-        {
-            "prompt": [conversation("user", p.prompt) for p in presented],
-            "chosen": [conversation("assistant", c["chosen"]) for c in contrasts],
-            "rejected": [conversation("assistant", c["rejected"]) for c in contrasts],
-        },
-    )
-    rows, too_long = fitting(processor, rows, settings.max_tokens, ("chosen", "rejected"))
+    settings, format_, processor = job.settings, job.format(), load_processor(job.judge)
+    with first_alone():
+        rows, too_long = fitting(processor, _rows(job, format_), settings.max_tokens, ("chosen", "rejected"))
     steps = updates_for(len(rows), settings)
-    losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, settings.sft_weight]}
+    losses: dict[str, Any] = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, settings.sft_weight]}
+    losses = losses if settings.sft_weight else {"loss_type": ["sigmoid"]}
+    arguments = configured(DPOConfig, job, steps, beta=settings.beta, **losses)
+    halfway = last_whole_checkpoint(job.out)
+    model, adapter = starting_model(job, halfway)
     trainer = DPOTrainer(
         model=model,
-        # with an adapter the reference is the model without it; else a second copy
-        ref_model=None if adapter else load_model(judge, judge.model, None, kept),
-        args=DPOConfig(
-            beta=settings.beta,
-            **(losses if settings.sft_weight else {"loss_type": ["sigmoid"]}),
-            **common_arguments(out, settings, steps, seed),
-        ),
+        # with an adapter the reference is the model without it, or with what it started from; else a second copy
+        ref_model=None if job.judge.lora else load_model(job.judge, "float32", attention=job.training.attention),
+        args=arguments,
         train_dataset=rows,
         processing_class=processor,
         peft_config=adapter,
@@ -116,10 +105,10 @@ def _train(
     )
     tokens = verdict_tokens(processor.tokenizer, format_)
     trainer.data_collator = CheckedCollator(trainer.data_collator, processor, tokens)
-    log = train_and_save(trainer, out, processor, format_)
+    log = train_and_save(trainer, job, format_, halfway)
     names = ("step", "loss", "rewards/margins", "rewards/accuracies")
     curve = [{key: entry[key] for key in names} for entry in log]
-    (out / "log.json").write_text(json.dumps(curve))
+    (job.out / "log.json").write_text(json.dumps(curve))
     return {
         "rows": len(rows),
         "too_long": too_long,
@@ -129,3 +118,18 @@ def _train(
         "margin": round(curve[-1]["rewards/margins"], 4),
         "curve": thinned(curve, names),
     }
+
+
+def _rows(job: DpoJob, format_: JudgeFormat) -> Any:
+    contrasts = read_contrasts(job.contrasts)
+    shown = {(p.pair["id"], p.chosen_second): p for p in present(job.pairs, format_, {c["id"] for c in contrasts})}
+    presented = [shown[c["id"], c["chosen_second"]] for c in contrasts]
+    return with_images(
+        job.pairs,
+        [p.place for p in presented],
+        {
+            "prompt": [conversation("user", p.prompt) for p in presented],
+            "chosen": [conversation("assistant", c["chosen"]) for c in contrasts],
+            "rejected": [conversation("assistant", c["rejected"]) for c in contrasts],
+        },
+    )

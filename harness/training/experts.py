@@ -71,6 +71,18 @@ def expert_scores(out: Path, pairs: Artifact, settings: ExpertSettings, *, progr
     return {"experts": len(columns), "pairs": len(rows)}
 
 
+def fingerprints(settings: ExpertSettings) -> list[str]:
+    """Return what changes with the experts' weights, also where a folder of the same name is filled anew."""
+    from harness.judge.checkpoints import resolve
+
+    named = (name.partition("@") for name in settings.models)
+    here = settings.engine.name != "server"
+    return [resolve(name, revision or None).fingerprint if here else name for name, _, revision in named]
+
+
+expert_scores.also = lambda pairs, settings: fingerprints(settings)  # type: ignore[attr-defined]
+
+
 def read_scores(scores: Artifact) -> dict[str, Row]:
     """Read expert scores by pair id."""
     return {row["id"]: row for row in read_columns(scores.path / SCORES, ["id", "chosen", "rejected"])}

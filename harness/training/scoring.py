@@ -28,11 +28,11 @@ from harness.data.preferences import read_pairs
 from harness.errors import HarnessError, unknown
 from harness.protocols.reading import read_strict
 from harness.training.confidence import read_split
-from harness.training.experts import Expert, read_scores
+from harness.training.experts import Expert, fingerprints, read_scores
 from harness.training.rows import checkpoint_format
 from harness.training.sampling import read_samples
 from harness.training.sources import PAIRS, judge_settings
-from harness.training.stages import ENGINE, Artifact, Progress
+from harness.training.stages import ENGINE, Artifact, Progress, code_hash
 
 
 @dataclass(frozen=True)
@@ -187,11 +187,15 @@ def score_judgments(
     }
 
 
-def _dimension_sources(*inputs: Any) -> list[str]:
-    return [inspect.getsource(function) for _, function, _ in find_dimensions(inputs[-1].weights)]
+def _beyond_the_inputs(*inputs: Any) -> list[str]:
+    """Return hashes of the dimensions, with all that their modules import, and of the experts' weights."""
+    dimensions = [function for _, function, _ in find_dimensions(inputs[-1].weights)]
+    files = sorted({Path(inspect.getfile(function)) for function in dimensions})
+    sources = [inspect.getsource(function) for function in dimensions]
+    return [*sources, code_hash(*files), *fingerprints(inputs[-2])]
 
 
-score_judgments.also = _dimension_sources  # type: ignore[attr-defined]
+score_judgments.also = _beyond_the_inputs  # type: ignore[attr-defined]
 
 
 def _sampled(text: str, chosen_second: bool, format_: Any) -> Sampled:

@@ -4,10 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.config import JudgeSettings, SftSettings
-from harness.training.rows import checkpoint_format, conversation, present, rationale, with_images
+from harness.config import JudgeSettings, SftSettings, TrainingSettings
+from harness.judge.format import JudgeFormat
+from harness.training.jobs import Job, train
+from harness.training.rows import conversation, present, rationale, with_images
 from harness.training.sources import judge_settings
 from harness.training.stages import Artifact, Progress
+
+
+class SftJob(Job):
+    """A supervised training."""
+
+    settings: SftSettings
+    split: Artifact | None
+    updates: int | None
 
 
 def sft(
@@ -19,6 +29,7 @@ def sft(
     settings: SftSettings,
     updates: int | None = None,
     *,
+    training: TrainingSettings,
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -32,53 +43,48 @@ def sft(
         judge: how the model is loaded and adapted.
         settings: of the optimisation.
         updates: optimiser updates instead of `settings.epochs`, for matched comparisons.
+        training: on how many processes, and how.
         seed: of the shuffling.
         progress: told of every update.
     """
+    start_from = judge_settings(judge, start)
+    job = SftJob(
+        name="sft", out=out, judge=start_from, pairs=pairs, split=split, settings=settings, updates=updates,
+        training=training, seed=seed,
+    )  # fmt: skip
+    return train(tune, job, progress)
+
+
+def tune(job: SftJob, progress: Progress) -> dict[str, Any]:
+    """Carry out the training on this process; return what there is to report."""
     from trl import SFTConfig, SFTTrainer
 
-    from harness.judge.checkpoints import resolve
-    from harness.judge.loading import load_model, load_processor, verdict_tokens
+    from harness.judge.loading import load_processor, verdict_tokens
+    from harness.training.held_out import JudgeHeldOut
+    from harness.training.ranks import first_alone
+    from harness.training.saving import last_whole_checkpoint
     from harness.training.trainers import (
         CheckedCollator,
         ReportProgress,
-        common_arguments,
+        configured,
         fitting,
-        freeze_vision,
-        last_whole_checkpoint,
-        peft_config,
+        starting_model,
         thinned,
         train_and_save,
         updates_for,
-        weights_precision,
     )
 
-    judge = judge_settings(judge, start)
-    ref = resolve(judge.model, judge.revision)
-    processor = load_processor(judge, ref.location, ref.revision)
-    adapter = peft_config(judge)
-    halfway = None if adapter else last_whole_checkpoint(out)
-    kept = weights_precision(judge, settings)
-    model = load_model(judge, halfway or ref.location, None if halfway else ref.revision, kept)
-    if judge.freeze_vision:
-        freeze_vision(model)
-    format_ = checkpoint_format(ref.location)
-    only = None if split is None else json.loads((split.path / "split.json").read_text())["high"]
-    shown = present(pairs, format_, only)
-    judgments = [format_.judgment(rationale(p.pair, settings.rationale_words), int(p.chosen_second)) for p in shown]
-    rows = with_images(
-        pairs,
-        [p.place for p in shown],
-        {
-            "prompt": [conversation("user", p.prompt) for p in shown],
-            "completion": [conversation("assistant", text) for text in judgments],
-        },
-    )
-    rows, too_long = fitting(processor, rows, settings.max_tokens, ("completion",))
-    steps = updates or updates_for(len(rows), settings)
+    format_, processor = job.format(), load_processor(job.judge)
+    kept, held_out = _sides(job)
+    with first_alone():
+        rows, too_long = fitting(processor, _rows(job, format_, kept), job.settings.max_tokens, ("completion",))
+    steps = job.updates or updates_for(len(rows), job.settings)
+    arguments = configured(SFTConfig, job, steps)
+    halfway = last_whole_checkpoint(job.out)
+    model, adapter = starting_model(job, halfway)
     trainer = SFTTrainer(
         model=model,
-        args=SFTConfig(**common_arguments(out, settings, steps, seed)),
+        args=arguments,
         train_dataset=rows,
         processing_class=processor,
         peft_config=adapter,
@@ -87,13 +93,45 @@ def sft(
     trainer.data_collator = CheckedCollator(
         trainer.data_collator, processor, verdict_tokens(processor.tokenizer, format_)
     )
-    log = train_and_save(trainer, out, processor, format_)
-    curve = [{"step": entry["step"], "loss": entry["loss"]} for entry in log]
-    (out / "log.json").write_text(json.dumps(curve))
+    judged = JudgeHeldOut(trainer, job, job.settings, format_, held_out) if held_out else None
+    log = train_and_save(trainer, job, format_, halfway)
+    accuracy = judged.found if judged else {}
+    curve = [
+        {"step": e["step"], "loss": e["loss"]} | ({"accuracy": accuracy[e["step"]]} if e["step"] in accuracy else {})
+        for e in log
+    ]
+    (job.out / "log.json").write_text(json.dumps(curve))
     return {
         "rows": len(rows),
         "too_long": too_long,
         "updates": steps,
         "loss": round(curve[-1]["loss"], 4),
-        "curve": thinned(curve, ("step", "loss")),
+        "curve": thinned(curve, ("step", "loss")) | (judged.curve() if judged else {}),
+        **({"held_out": len(held_out)} if held_out else {}),
     }
+
+
+def _sides(job: SftJob) -> tuple[set[str] | None, set[str]]:
+    """Return the ids of the pairs to train on, None for all, and of those to judge on the way."""
+    from harness.training.held_out import set_aside
+
+    only = None if job.split is None else set(json.loads((job.split.path / "split.json").read_text())["high"])
+    if job.settings.judge_every is None:
+        return only, set()
+    ids = {shown.pair["id"] for shown in present(job.pairs, job.format(), only)}
+    held_out = set_aside(ids, job.settings.held_out)
+    return ids - held_out, held_out
+
+
+def _rows(job: SftJob, format_: JudgeFormat, only: set[str] | None) -> Any:
+    shown = present(job.pairs, format_, only)
+    words = job.settings.rationale_words
+    judgments = [format_.judgment(rationale(p.pair, words), int(p.chosen_second)) for p in shown]
+    return with_images(
+        job.pairs,
+        [p.place for p in shown],
+        {
+            "prompt": [conversation("user", p.prompt) for p in shown],
+            "completion": [conversation("assistant", text) for text in judgments],
+        },
+    )

@@ -3,8 +3,8 @@
 A stage is a function `(out, ..., progress) -> info` that fills the folder `out` from artifacts and
 settings. `Stages` names its result by the hash of all that decides it: the inputs' keys, the
 settings, the code of the stage's module and of what it imports from the harness, and the versions
-of the libraries that compute. A stage that runs code it does not import, such as a user's scoring
-dimension, has a function `also(*inputs)` that returns it as text.
+of the libraries that compute. A stage whose result hangs on more than that, such as a user's scoring
+dimension or an expert's weights, has a function `also(*inputs)` that returns hashes of it.
 """
 
 import ast
@@ -13,6 +13,8 @@ import inspect
 import json
 import resource
 import shutil
+import sys
+import sysconfig
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.config import Section
+from harness.config import Section, TrainingSettings
 from harness.data.tables import data_fingerprint, fingerprint
 from harness.provenance import packages
 from harness.records.run import StageRecord
@@ -81,20 +83,23 @@ class Clock:
         self.started = time.monotonic()
 
     def read(self) -> dict[str, float]:
-        """Return wall seconds since the start and the process's peak memory so far, in MiB."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        """Return wall seconds since the start and the peak memory so far of a process, this or a child, in MiB."""
+        who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        peak = max(resource.getrusage(one).ru_maxrss for one in who) / 1024
         return {"seconds": round(time.monotonic() - self.started, 3), "peak_mb": round(peak, 1)}
 
 
 class Stages:
     """Runs stages through the cache. A recipe calls it once per line."""
 
-    def __init__(self, root: Path, watch: Watch) -> None:
-        self.root, self.watch = root, watch
+    def __init__(self, root: Path, watch: Watch, training: TrainingSettings | None = None) -> None:
+        self.root, self.watch, self.training = root, watch, training or TrainingSettings()
         self.records: list[StageRecord] = []
 
     def __call__(self, stage: Callable[..., dict[str, Any]], *inputs: Any, seed: int | None = None) -> Artifact:
-        """Return the artifact of `stage(out, *inputs, [seed,] progress)`, computing it only if it must be.
+        """Return the artifact of `stage(out, *inputs, [training,] [seed,] progress)`, computing it only if it must be.
+
+        A stage that trains takes `training`, which says on how many processes and how.
 
         Args:
             stage: the function; its name and its module's code are part of the key.
@@ -129,6 +134,8 @@ class Stages:
             "seed": seed,
             "versions": versions(),
         }
+        if _trains(stage):
+            content["training"] = self.training.decisive()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _compute(
@@ -138,13 +145,19 @@ class Stages:
         part = path.with_name(path.name + ".part")
         part.mkdir(exist_ok=True)
         clock = Clock()
-        extra = {} if seed is None else {"seed": seed}
+        extra: dict[str, Any] = {} if seed is None else {"seed": seed}
+        if _trains(stage):
+            extra["training"] = self.training
         info = stage(part, *inputs, **extra, progress=progress)
         write_atomically(part / "info.json", json.dumps({**clock.read(), "info": info}, indent=1))
         shutil.rmtree(part / ENGINE, ignore_errors=True)
         if path.exists():
             shutil.rmtree(path)
         part.rename(path)
+
+
+def _trains(stage: Callable[..., Any]) -> bool:
+    return "training" in inspect.signature(stage).parameters
 
 
 PACKAGE = Path(__file__).parent.parent
@@ -166,7 +179,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def code_hash(*paths: Path) -> str:
-    """Hash modules with every module of the harness that they import, directly or not."""
+    """Hash modules with every module of the harness and of the user's that they import, directly or not."""
     files, waiting = dict[str, str](), list(paths)
     while waiting:
         file = waiting.pop()
@@ -174,24 +187,44 @@ def code_hash(*paths: Path) -> str:
             continue
         source = file.read_bytes()
         files[str(file)] = hashlib.sha256(source).hexdigest()
-        waiting += _imported(source)
+        waiting += _imported(source, file.parent)
     return hashlib.sha256("".join(sorted(files.values())).encode()).hexdigest()
 
 
-def _imported(source: bytes) -> list[Path]:
-    """Find the harness's modules that a source names in imports, wherever they stand."""
+def _imported(source: bytes, folder: Path) -> list[Path]:
+    """Find the modules that a source in `folder` names in imports, wherever they stand: the harness's and the user's.
+
+    A user's modules are those beside the source, and those that are loaded and were not installed.
+    """
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("harness"):
-            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
         else:
             continue
-        for name in names:
-            place = PACKAGE.parent.joinpath(*name.split("."))
-            for file in (place.with_suffix(".py"), place / "__init__.py"):
-                if file.exists() and not name.startswith(PLAIN_MODULES):
-                    found.append(file)
+        for name in filter(None, names):
+            if name.partition(".")[0] == "harness":
+                found += [] if name.startswith(PLAIN_MODULES) else _files(PACKAGE.parent, name)
+            else:
+                loaded = getattr(sys.modules.get(name), "__file__", None) or ""
+                near = [*_files(folder, name), *([Path(loaded)] if loaded.endswith(".py") else [])]
+                found += [file for file in near if not _installed(file)]
     return found
+
+
+def _files(root: Path, name: str) -> list[Path]:
+    place = root.joinpath(*name.split("."))
+    return [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()]
+
+
+_INSTALLED = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def _installed(file: Path) -> bool:
+    """Tell whether a module belongs to Python or to a package; the versions of those that compute are in the key."""
+    return str(file).startswith(_INSTALLED)
 
 
 def _identity(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,13 @@ from transformers import TrainerCallback
 
 from harness.config import DpoSettings, JudgeSettings, SftSettings
 from harness.errors import HarnessError
+from harness.judge.checkpoints import base_of
 from harness.judge.format import JudgeFormat
-from harness.judge.loading import VerdictTokens
+from harness.judge.loading import VerdictTokens, load_model, with_adapter
+from harness.training.jobs import Job
+from harness.training.launch import accumulation
+from harness.training.ranks import check_together
+from harness.training.saving import CHECKPOINTS, save_whole
 from harness.training.stages import Progress
 
 
@@ -22,21 +26,17 @@ def updates_for(rows: int, settings: SftSettings | DpoSettings) -> int:
     return max(1, math.ceil(rows / settings.batch_size * settings.epochs))
 
 
-def common_arguments(out: Path, settings: SftSettings | DpoSettings, updates: int, seed: int) -> dict[str, Any]:
+def common_arguments(job: Job, updates: int) -> dict[str, Any]:
     """Return the trainer arguments that both trainings share.
 
     `max_length` is off: TRL's default of 1,024 silently deletes long answers (training.md, 1.3).
     """
-    micro = min(settings.micro_batch_size, settings.batch_size)
-    if settings.batch_size % micro:
-        raise HarnessError(
-            f"batch_size {settings.batch_size} is no multiple of micro_batch_size {micro}.", "Set one of them."
-        )
+    settings = job.settings
     return {
-        "output_dir": str(out / "checkpoints"),
+        "output_dir": str(job.out / CHECKPOINTS),
         "max_steps": updates,
-        "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": settings.batch_size // micro,
+        "per_device_train_batch_size": min(settings.micro_batch_size, settings.batch_size),
+        "gradient_accumulation_steps": accumulation(job.name, settings, job.training.world),
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "linear",
         "warmup_steps": round(settings.warmup * updates),
@@ -48,21 +48,74 @@ def common_arguments(out: Path, settings: SftSettings | DpoSettings, updates: in
         "use_cpu": not torch.cuda.is_available(),
         "gradient_checkpointing": settings.gradient_checkpointing,
         "max_length": None,
-        "seed": seed,
-        "data_seed": seed,
+        "seed": job.seed,
+        "data_seed": job.seed,
         "logging_steps": 1,
         "save_strategy": "steps",
         "save_steps": settings.save_steps,
         "save_total_limit": 1,
-        "report_to": "none",
+        "report_to": job.training.report_to,
+        "use_liger_kernel": job.training.liger,
         "disable_tqdm": True,
         "dataloader_num_workers": 0,
     }
 
 
-def weights_precision(judge: JudgeSettings, settings: SftSettings | DpoSettings) -> str:
-    """Return what the weights are kept in: those that are trained in float32, lest small updates are rounded away."""
-    return settings.precision if judge.lora else "float32"
+def configured(kind: Any, job: Job, updates: int, **its_own: Any) -> Any:
+    """Build a trainer's configuration; for sharded models it says in what numbers are passed on.
+
+    accelerate's own policy for bfloat16 rounds whatever the model returns and every sum of gradients to it. The
+    log-probability of a whole answer, which DPO compares, would lose the digits in which two answers differ.
+    """
+    arguments = kind(**common_arguments(job, updates), **its_own)
+    if job.training.strategy == "fsdp2" and job.settings.precision == "bfloat16":
+        from torch.distributed.fsdp import MixedPrecisionPolicy
+
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+        arguments.fsdp_plugin_args = {"fsdp_version": 2, "mixed_precision_policy": policy}
+    return arguments
+
+
+def starting_model(job: Job, halfway: str | None = None) -> tuple[Any, Any]:
+    """Load the model to train, and configure its new adapter.
+
+    Weights that are trained are kept in float32, lest small updates be rounded away. An adapter that the start
+    brings is trained on, so that the sum of two trainings is rounded once and not twice.
+
+    Args:
+        job: says what is trained.
+        halfway: folder of the checkpoint that a whole model goes on from.
+
+    Returns:
+        The model and the adapter to put onto it; None where it is trained whole or brings its adapter.
+
+    Raises:
+        HarnessError: if the start's adapter is of another shape than `judge.lora`.
+    """
+    judge, attention = job.judge, job.training.attention
+    if judge.lora is None:
+        model, adapter = load_model(judge, "float32", halfway, attention), None
+    elif base := base_of(judge.model):
+        _check_shape(judge)
+        below = judge.model_copy(update={"model": base.location, "revision": base.revision})
+        model = with_adapter(load_model(below, job.settings.precision, attention=attention), judge.model, True)
+        adapter = None
+    else:
+        model, adapter = load_model(judge, job.settings.precision, attention=attention), peft_config(judge)
+    if judge.freeze_vision:
+        freeze_vision(model)
+    return model, adapter
+
+
+def _check_shape(judge: JudgeSettings) -> None:
+    assert judge.lora is not None
+    there = json.loads((Path(judge.model) / "adapter_config.json").read_text(encoding="utf-8"))
+    for name, key in (("rank", "r"), ("alpha", "lora_alpha"), ("target_modules", "target_modules")):
+        if there[key] != getattr(judge.lora, name):
+            raise HarnessError(
+                f"judge.lora.{name} is {getattr(judge.lora, name)}, and the adapter {judge.model} has {there[key]}.",
+                "Set what the adapter has, or start from a whole model.",
+            )
 
 
 class ReportProgress(TrainerCallback):  # type: ignore[misc]
@@ -142,17 +195,12 @@ def freeze_vision(model: Any) -> None:
             parameter.requires_grad_(False)
 
 
-def train_and_save(trainer: Any, out: Path, processor: Any, format_: JudgeFormat) -> list[dict[str, Any]]:
-    """Train, going on from the last checkpoint if a crash left one; save; return the log."""
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(out))
-    model = trainer.model
-    if hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
-    model.save_pretrained(out, safe_serialization=True)
-    processor.save_pretrained(out)
-    format_.save(out)
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+def train_and_save(trainer: Any, job: Job, format_: JudgeFormat, resume_from: str | None) -> list[dict[str, Any]]:
+    """Train, going on from a checkpoint if a crash left one; save; return the log, an entry an update."""
+    check_together(trainer, job.training)
+    trainer.train(resume_from_checkpoint=resume_from)
     log = [entry for entry in trainer.state.log_history if "loss" in entry]
+    save_whole(trainer, job, format_)
     return log
 
 
@@ -160,27 +208,6 @@ def thinned(log: list[dict[str, Any]], names: Sequence[str], most: int = 200) ->
     """Keep at most `most` entries of a log, evenly spaced and the last always, as columns for the run's record."""
     places = sorted({round(k * (len(log) - 1) / (most - 1)) for k in range(most)})
     return {name: [float(f"{log[place][name]:.4g}") for place in places] for name in names}
-
-
-def last_whole_checkpoint(out: Path) -> str | None:
-    """Find the newest checkpoint that was wholly written; remove what a crash left unfinished.
-
-    The trainer writes its state last, so a checkpoint without a readable one is not whole; going on
-    from it would quietly begin with a fresh optimiser.
-
-    A caller that trains the whole model must load it from here: where a class renames its weights
-    on saving, as LLaVA's does, the trainer's own resuming (transformers 5.23) finds none of them,
-    says so in a warning, and goes on from the first weights.
-    """
-    steps = {int(path.name.split("-")[1]): path for path in (out / "checkpoints").glob("checkpoint-*")}
-    for _, path in sorted(steps.items(), reverse=True):
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            shutil.rmtree(path)
-            continue
-        return str(path)
-    return None
 
 
 def fitting(processor: Any, rows: Any, max_tokens: int | None, answers: tuple[str, ...]) -> tuple[Any, int]:

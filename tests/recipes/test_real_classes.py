@@ -39,12 +39,13 @@ def test_qwen_classes_and_pairs_without_captions(tmp_path: Path) -> None:
     assert (judge["answers"], judge["unparsed"], judge["accuracy"]) == (12, 12, 0)
 
 
-def test_an_adapter_is_trained_merged_and_has_the_model_without_it_as_reference(tmp_path: Path) -> None:
+def test_an_adapter_is_kept_beside_its_base_and_trained_on_with_a_copy_of_itself_as_reference(tmp_path: Path) -> None:
     lora = ["judge.lora.rank=4", "judge.lora.alpha=8", "judge.freeze_vision=true", "sampling.temperature=1.5"]
     harness(tmp_path, *CAREVL, "--baseline", "none", *sets(*SMALL, *lora))
     seen = stages(tmp_path)
     assert seen["dpo"]["rows"] > 0
     assert seen["dpo"]["first_reward"] == pytest.approx(0, abs=1e-3)
-    checkpoint = next(tmp_path.glob("cache/dpo-*"))
-    assert (checkpoint / "model.safetensors").exists()
-    assert not (checkpoint / "adapter_config.json").exists()
+    for stage in ("sft", "dpo"):
+        checkpoint = next(tmp_path.glob(f"cache/{stage}-*"))
+        assert json.loads((checkpoint / "adapter_base.json").read_text())["model"] == "embedded:judge"
+        assert not (checkpoint / "model.safetensors").exists()

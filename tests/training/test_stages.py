@@ -1,10 +1,15 @@
+import importlib
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.config import DpoSettings, NegativeSettings
+from harness.config import DpoSettings, ExpertSettings, NegativeSettings, ScoringSettings, TrainingSettings
+from harness.judge.checkpoints import EMBEDDED
+from harness.training import experts, scoring
 from harness.training import stages as module
+from harness.training.sft import sft
 from harness.training.stages import Artifact, Silent, Stages, code_hash
 
 CALLS: list[str] = []
@@ -85,6 +90,65 @@ def test_code_that_a_stage_imports_is_part_of_its_key(tmp_path: Path, monkeypatc
     config.write_text("Section = 2")
     code_hash.cache_clear()
     assert code_hash(stage) == hashes[-1]
+
+
+def test_a_helper_of_a_users_module_is_part_of_the_key(tmp_path: Path, monkeypatch) -> None:
+    stage, beside, elsewhere = tmp_path / "a/stage.py", tmp_path / "a/beside.py", tmp_path / "b/far_helper.py"
+    for file in (stage, elsewhere):
+        file.parent.mkdir()
+    stage.write_text("import beside\nimport numpy\nfrom far_helper import run")
+    beside.write_text("")
+    elsewhere.write_text("run = 1")
+    monkeypatch.syspath_prepend(elsewhere.parent)
+    importlib.import_module("far_helper")
+    hashes = []
+    for file in (stage, beside, elsewhere):
+        file.write_text(file.read_text() + "\nchanged = True")
+        code_hash.cache_clear()
+        hashes.append(code_hash(stage))
+    assert len(set(hashes)) == 3
+
+
+def test_a_dimension_and_an_expert_changed_in_place_are_computed_again(
+    run: Stages, tmp_path: Path, monkeypatch
+) -> None:
+    module_file, helper = tmp_path / "brevity.py", tmp_path / "brevity_helper.py"
+    helper.write_text("LONGEST = 20")
+    module_file.write_text(
+        "from harness.training.scoring import dimension\nfrom brevity_helper import LONGEST\n"
+        "@dimension('brevity')\ndef brevity(judgment, context):\n    return float(len(judgment.rationale) < LONGEST)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(scoring, "DIMENSIONS", dict(scoring.DIMENSIONS))
+    importlib.import_module("brevity")
+    shutil.copytree(EMBEDDED / "expert-0", tmp_path / "expert")
+    experts_, settings = ExpertSettings(models=[str(tmp_path / "expert")]), ScoringSettings(weights={"brevity": 1})
+    pairs = Artifact("pairs", "key", tmp_path)
+
+    def keys() -> tuple[str, str]:
+        code_hash.cache_clear()
+        scored = run._key(scoring.score_judgments, (pairs, experts_, settings), None)
+        return scored, run._key(experts.expert_scores, (pairs, experts_), None)
+
+    first = keys()
+    helper.write_text("LONGEST = 30")
+    second = keys()
+    assert (first[0] != second[0], first[1] == second[1]) == (True, True)
+    (tmp_path / "expert/config.json").write_text("{}")
+    third = keys()
+    assert (second[0] != third[0], second[1] != third[1]) == (True, True)
+
+
+def test_how_a_training_is_launched_is_part_of_its_key_and_of_no_others(tmp_path: Path) -> None:
+    def keys(**training: Any) -> tuple[str, str]:
+        run = Stages(tmp_path, Watch(), TrainingSettings(**training))
+        return run._key(count_up, (None,), None), run._key(sft, (None,), 0)
+
+    plain = keys()
+    assert keys(report_to="tensorboard", address="10.0.0.1", port=1234) == plain
+    for change in ({"strategy": "ddp", "processes": 2}, {"liger": True}, {"attention": "eager"}):
+        assert keys(**change)[0] == plain[0]
+        assert keys(**change)[1] != plain[1]
 
 
 def test_a_file_is_known_by_its_content_and_the_images_it_names(run: Stages, tmp_path: Path) -> None:

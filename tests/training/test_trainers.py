@@ -9,19 +9,20 @@ from PIL import Image
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-from harness.config import DpoSettings, JudgeSettings, SftSettings, WorldSettings
+from harness.config import DpoSettings, JudgeSettings, SftSettings, TrainingSettings, WorldSettings
 from harness.embedded.data import preference_rows
 from harness.errors import HarnessError
-from harness.judge.checkpoints import resolve
 from harness.judge.format import EMBEDDED, PLAIN, JudgeFormat
 from harness.judge.loading import load_processor, verdict_tokens
+from harness.training.jobs import Job
 from harness.training.rows import conversation
+from harness.training.stages import Artifact
 from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, fitting, thinned, updates_for
 
 
 @pytest.fixture(scope="module")
 def processor():
-    return load_processor(JudgeSettings(), resolve("embedded:judge").location, None)
+    return load_processor(JudgeSettings())
 
 
 def rows(count: int, *answers: str):
@@ -103,10 +104,26 @@ def test_long_rows_are_left_out_and_counted_and_none_left_is_an_error(processor)
         fitting(processor, table, 5, ("completion",))
 
 
-def test_nothing_is_cut_and_batches_must_divide(tmp_path) -> None:
-    assert common_arguments(tmp_path, SftSettings(), 10, 0)["max_length"] is None
+def test_nothing_is_cut_and_an_update_has_as_many_rows_on_any_number_of_processes(tmp_path) -> None:
+    def arguments(**training):
+        job = Job(
+            name="sft",
+            out=tmp_path,
+            judge=JudgeSettings(),
+            pairs=Artifact("pairs", "", tmp_path),
+            settings=SftSettings(precision="float32", batch_size=32, micro_batch_size=4),
+            training=TrainingSettings(**training),
+            seed=0,
+        )
+        return common_arguments(job, 10)
+
+    assert arguments()["max_length"] is None
+    for training in ({}, {"strategy": "ddp", "processes": 4}, {"strategy": "ddp", "processes": 4, "machines": 2}):
+        given = arguments(**training)
+        per_process = given["per_device_train_batch_size"] * given["gradient_accumulation_steps"]
+        assert per_process * TrainingSettings(**training).world == 32
     with pytest.raises(HarnessError, match="no multiple"):
-        common_arguments(tmp_path, SftSettings(batch_size=10, micro_batch_size=4), 10, 0)
+        arguments(strategy="ddp", processes=3)
 
 
 def test_a_response_with_braces_is_shown_as_it_is() -> None:

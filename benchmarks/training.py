@@ -1,0 +1,315 @@
+"""What our checks cost beside bare TRL, how time and memory grow with rows, and what survives of a small change.
+
+    .venv/bin/python benchmarks/training.py --write           (benchmarks/training.md, about 25 minutes on two cores)
+    .venv/bin/python benchmarks/training.py --only steps      (one part: steps, rows or survival)
+
+Steps: SFT and DPO of the embedded judge through our stage and through TRL's trainers as one would write them down, with
+the same rows and settings, in turns in one process. Rows: the SFT stage alone in a process of its own. Survival: a
+random language model learns with an adapter, then a little more at DPO's rate, and what that little changed in its
+log-probabilities is compared between ways to keep and to judge it.
+"""
+
+import argparse
+import copy
+import itertools
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from harness.config import DpoSettings, JudgeSettings, SftSettings, TrainingSettings, WorldSettings
+from harness.data.preferences import read_pairs, write_preferences
+from harness.judge.checkpoints import resolve
+from harness.judge.format import EMBEDDED, load_format
+from harness.provenance import packages
+from harness.training import dpo, sft
+from harness.training.sources import PAIRS
+from harness.training.stages import Artifact, Silent
+
+ROUNDS, UPDATES, WARM = 7, 12, 2
+SIZES = (2_400, 24_000)
+EPOCHS = 0.2
+
+
+class Times(Silent):
+    """Notes when each update ended."""
+
+    def __init__(self) -> None:
+        self.at: list[float] = []
+        self.used: list[float] = []
+
+    def advance(self, steps: int = 1) -> None:
+        """Note the time of one update, and the processor's time so far."""
+        if steps == 1:
+            self.at.append(time.perf_counter())
+            self.used.append(time.process_time())
+
+    def median(self) -> tuple[float, float]:
+        """Return the median seconds of an update, by the clock and of the processors, without the first few."""
+        wall, cpu = (
+            [after - before for before, after in itertools.pairwise(times)][WARM:] for times in (self.at, self.used)
+        )
+        return statistics.median(wall), statistics.median(cpu)
+
+
+def write_world(root: Path, pairs: int) -> None:
+    """Write pairs, and a contrast for each order of each."""
+    from harness.embedded.data import preference_rows
+
+    for name in ("pairs", "contrasts", "start"):
+        (root / name).mkdir(parents=True)
+    write_preferences(root / "pairs" / PAIRS, preference_rows(WorldSettings(pairs=pairs)), "embedded", Path())
+    (root / "start/model.json").write_text(json.dumps({"model": "embedded:judge", "revision": None}))
+    with (root / "contrasts/contrasts.jsonl").open("w") as file:
+        for pair in read_pairs(root / "pairs" / PAIRS):
+            for second in (False, True):
+                said = [EMBEDDED.judgment(pair["rationale"], int(second == right)) for right in (True, False)]
+                contrast = {"id": pair["id"], "chosen_second": second, "chosen": said[0], "rejected": said[1]}
+                file.write(json.dumps(contrast) + "\n")
+
+
+def artifact(root: Path, name: str) -> Artifact:
+    """Open one of the folders of `write_world`."""
+    return Artifact(name, name, root / name)
+
+
+def ours(kind: str, root: Path, out: Path, times: Times) -> None:
+    """Train through the stage."""
+    pairs, judge, common = artifact(root, "pairs"), JudgeSettings(), {"training": TrainingSettings(), "seed": 0}
+    if kind == "sft":
+        settings = SftSettings(precision="float32", save_steps=10_000)
+        sft.sft(out, artifact(root, "start"), pairs, None, judge, settings, UPDATES, progress=times, **common)
+    else:
+        preferring = DpoSettings(precision="float32", save_steps=10_000, epochs=UPDATES * 16 / _contrasts(root))
+        contrasts = artifact(root, "contrasts")
+        dpo.dpo(out, artifact(root, "start"), pairs, contrasts, judge, preferring, progress=times, **common)
+
+
+def _contrasts(root: Path) -> int:
+    return (root / "contrasts/contrasts.jsonl").read_text().count("\n")
+
+
+def bare(kind: str, root: Path, out: Path, times: Times) -> None:
+    """Train with TRL as its documentation shows it, with the settings that ours hands over."""
+    import datasets
+    from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCallback
+    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+    class Note(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, *arguments: Any, **named: Any) -> None:
+            times.advance()
+
+    where = resolve("embedded:judge").location
+    format_ = load_format(Path(where)) or EMBEDDED
+    processor = AutoProcessor.from_pretrained(where, padding_side="left")
+    table = datasets.Dataset.from_parquet(str(root / "pairs" / PAIRS), cache_dir=str(root / "arrow"))
+    rows = []
+    for place, pair in enumerate(table.remove_columns("image")):
+        for second in (False, True):
+            shown = (pair["chosen"], pair["rejected"])[:: -1 if second else 1]
+            said = [EMBEDDED.judgment(pair["rationale"], int(second == right)) for right in (True, False)]
+            answers = {"completion": said[0]} if kind == "sft" else {"chosen": said[0], "rejected": said[1]}
+            asked = {"prompt": [{"role": "user", "content": format_.ask(pair["question"], *shown)}], "place": place}
+            turns = {name: [{"role": "assistant", "content": text}] for name, text in answers.items()}
+            rows.append({**asked, **turns})
+    images = table.select_columns(["image"]).cast_column("image", datasets.Image())
+    set_ = datasets.Dataset.from_list(rows).rename_column("place", "image")
+    set_ = set_.with_transform(lambda batch: {**batch, "image": [images[i]["image"] for i in batch["image"]]})
+    size = 32 if kind == "sft" else 16
+    arguments = {
+        "output_dir": str(out), "max_steps": UPDATES, "per_device_train_batch_size": size, "adam_beta2": 0.98,
+        "lr_scheduler_type": "linear", "bf16": False, "use_cpu": True, "gradient_checkpointing": False,
+        "max_length": None, "seed": 0, "data_seed": 0, "logging_steps": 1, "save_strategy": "no", "report_to": "none",
+        "disable_tqdm": True, "optim": "adamw_torch",
+    }  # fmt: skip
+    model, reference = (AutoModelForImageTextToText.from_pretrained(where, dtype="float32") for _ in range(2))
+    its_own = {"train_dataset": set_, "processing_class": processor, "callbacks": [Note()]}
+    if kind == "sft":
+        trainer = SFTTrainer(model=model, args=SFTConfig(learning_rate=8e-4, **arguments), **its_own)
+    else:
+        losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.1]}
+        config = DPOConfig(learning_rate=1e-4, beta=0.1, **losses, **arguments)
+        trainer = DPOTrainer(model=model, ref_model=reference, args=config, **its_own)
+    trainer.train()
+
+
+def steps() -> str:
+    """Time updates through both, in turns."""
+    lines = ["| update | seconds of | ours, ms | bare TRL, ms | ratio | smallest and largest ratio of a round |"]
+    lines.append("| --- | --- | ---: | ---: | ---: | --- |")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_world(root, 400)
+        for kind, rows in (("sft", 32), ("dpo", 16)):
+            taken: dict[str, list[tuple[float, float]]] = {"ours": [], "bare": []}
+            for turn in range(ROUNDS):
+                both: list[tuple[str, Callable[..., None]]] = [("ours", ours), ("bare", bare)]
+                for name, way in both[:: 1 if turn % 2 else -1]:
+                    times, out = Times(), root / f"{kind}-{name}-{turn}"
+                    out.mkdir()
+                    way(kind, root, out, times)
+                    taken[name].append(times.median())
+            for place, clock in enumerate(("the clock", "the processors")):
+                mine, theirs = ([1000 * pair[place] for pair in pairs] for pairs in taken.values())
+                ratios = sorted(one / other for one, other in zip(mine, theirs, strict=True))
+                lines.append(
+                    f"| {kind.upper()}, {rows} rows | {clock} | {statistics.median(mine):.0f} | "
+                    f"{statistics.median(theirs):.0f} | {statistics.median(ratios):.3f} | {ratios[0]:.3f} to "
+                    f"{ratios[-1]:.3f} |"
+                )
+    about = (
+        f"## An update beside bare TRL\n\nThe embedded judge (1.2 M parameters), {ROUNDS} rounds in turns of {UPDATES} "
+        f"updates, medians without the first {WARM} of each; the goal is a ratio of at most 1.05. Ours checks of every "
+        "row that its image tokens and its verdict arrived.\n\n"
+    )
+    return about + "\n".join(lines) + "\n"
+
+
+def train_rows(pairs: int) -> dict[str, float]:
+    """Train on so many pairs in this process; return seconds and peak MiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        command = f"from benchmarks.training import *; write_world(Path({folder!r}), {pairs})"
+        (root / "pairs").parent.mkdir(exist_ok=True)
+        subprocess.run([sys.executable, "-c", command], check=True)
+        (root / "out").mkdir()
+        settings = SftSettings(precision="float32", epochs=EPOCHS, max_tokens=400, save_steps=10_000)
+        times, started = Times(), time.perf_counter()
+        info = sft.sft(
+            root / "out", artifact(root, "start"), artifact(root, "pairs"), None, JudgeSettings(), settings,
+            training=TrainingSettings(), seed=0, progress=times,
+        )  # fmt: skip
+        before = times.at[0] - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"updates": info["updates"], "before": before, "whole": time.perf_counter() - started, "peak": peak}
+
+
+def rows() -> str:
+    """Train on few and on many pairs, each in a process of its own."""
+    found = {}
+    for pairs in SIZES:
+        command = f"from benchmarks.training import *; print('\\n' + json.dumps(train_rows({pairs})))"
+        done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+        found[pairs] = json.loads(done.stdout.strip().splitlines()[-1])
+    few, many = found.values()
+    lines = ["| pairs | rows | updates | first update ends after, s | whole stage, s | peak MiB |"]
+    lines.append("| ---: | ---: | ---: | ---: | ---: | ---: |")
+    for pairs, it in found.items():
+        lines.append(
+            f"| {pairs:,} | {2 * pairs:,} | {it['updates']:.0f} | {it['before']:.1f} | {it['whole']:.1f} | "
+            f"{it['peak']:.0f} |"
+        )
+    each = [it["whole"] / it["updates"] for it in found.values()]
+    return (
+        f"## Ten times the rows\n\nSFT of the embedded judge for {EPOCHS} epochs with `sft.max_tokens`, so that every "
+        "row is measured. Peak memory is the process's.\n\n" + "\n".join(lines) + "\n\n"
+        f"Seconds of the whole stage per update: {each[0]:.3f} and {each[1]:.3f} ({each[1] / each[0]:.2f} x). "
+        f"Memory: {many['peak'] / few['peak']:.2f} x.\n"
+    )
+
+
+def survival() -> str:
+    """Compare ways to keep a small change of an adapter and to judge with it."""
+    lines = ["| updates at 5e-6 | way | change kept in training text | in other text |", "| ---: | --- | ---: | ---: |"]
+    for updates in (60, 200):
+        for way, shares in _kept(updates).items():
+            lines.append(f"| {updates} | {way} | {shares[0]:.0%} | {shares[1]:.0%} |")
+    return (
+        "## What survives of a change of DPO's size\n\nA random Qwen2 (hidden 768, 4 layers, weights in bfloat16's "
+        "numbers) learns 100 updates at 1e-4 with an adapter of rank 32, then goes on at 5e-6 on other text, in "
+        "float32. The share kept is the slope of what changed in its log-probabilities against what changed when all "
+        "is float32. Checkpoints keep one adapter in float32 beside the base and train it on; before, each training "
+        "was merged into bfloat16 weights and the next began a new adapter on them.\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def _kept(updates: int) -> dict[str, tuple[float, float]]:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 768, "intermediate_size": 1536, "num_hidden_layers": 4, "num_attention_heads": 12}
+    base = Qwen2ForCausalLM(Qwen2Config(vocab_size=2000, num_key_value_heads=6, tie_word_embeddings=False, **sizes))
+    base.load_state_dict({name: tensor.bfloat16().float() for name, tensor in base.state_dict().items()})
+    shape = LoraConfig(r=32, lora_alpha=64, target_modules=r".*_proj", task_type="CAUSAL_LM")
+
+    def learn(model: Any, rate: float, count: int, text: Any) -> Any:
+        optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate, weight_decay=0)
+        for step in range(count):
+            optimiser.param_groups[0]["lr"] = rate * (1 - step / count)
+            batch = text[step % 8 * 4 : step % 8 * 4 + 4]
+            model(batch, labels=batch).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            optimiser.zero_grad()
+        return model.eval()
+
+    def halved(model: Any) -> Any:
+        model = copy.deepcopy(model)
+        for name, parameter in model.named_parameters():
+            if "lora_" not in name:
+                parameter.data = parameter.data.bfloat16()
+        return model
+
+    def merged(model: Any) -> Any:
+        return halved(copy.deepcopy(model).merge_and_unload())
+
+    @torch.no_grad()
+    def said(model: Any, text: Any) -> Any:
+        return torch.log_softmax(model(text).logits.float(), -1)
+
+    texts = torch.randint(0, 2000, (3, 32, 48))
+    tuned = learn(get_peft_model(copy.deepcopy(base), shape), 1e-4, 100, texts[0])
+    further = learn(copy.deepcopy(tuned), 5e-6, updates, texts[1])
+    stored = merged(tuned)
+    anew = learn(get_peft_model(copy.deepcopy(stored).float(), shape), 5e-6, updates, texts[1])
+    kept: dict[str, list[float]] = {}
+    for text in (texts[1, :6], texts[2, :6]):
+        true = said(further, text) - said(tuned, text)
+        true_anew = said(anew, text) - said(copy.deepcopy(stored).float(), text)
+        for way, change, wanted in (
+            ("one adapter beside its base, as ours, judged in float32", said(further, text) - said(tuned, text), true),
+            ("one adapter beside its base, as ours, judged in bfloat16",
+             said(halved(further), text) - said(halved(tuned), text), true),
+            ("one adapter, merged in float32, then read in bfloat16",
+             said(merged(further), text) - said(merged(tuned), text), true),
+            ("as before: merged into bfloat16 after each training",
+             said(merged(anew), text) - said(stored, text), true_anew),
+        ):  # fmt: skip
+            kept.setdefault(way, []).append(float((change * wanted).sum() / (wanted * wanted).sum()))
+    return {way: (shares[0], shares[1]) for way, shares in kept.items()}
+
+
+PARTS = {"steps": steps, "rows": rows, "survival": survival}
+
+
+def main() -> None:
+    """Measure, and print or write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="keep the tables in benchmarks/training.md")
+    parser.add_argument("--only", choices=PARTS, help="measure one part")
+    options = parser.parse_args()
+    named = {name: version for name, version in packages().items() if name in ("torch", "transformers", "trl", "peft")}
+    machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
+    versions = ", ".join(f"{name} {version}" for name, version in named.items())
+    parts = [part() for name, part in PARTS.items() if options.only in (None, name)]
+    text = "\n".join([f"# Training\n\n`benchmarks/training.py --write`: {machine}, {versions}.\n", *parts])
+    print(text)
+    if options.write:
+        Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Judging on the way: how often a judge in training prefers the labelled response on pairs it is not trained on."""
+
+import hashlib
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow.parquet
+from PIL import Image
+from transformers import TrainerCallback
+
+from harness.config import SftSettings
+from harness.engines.engine import Decoding, Question
+from harness.engines.transformers_engine import TransformersEngine
+from harness.judge.format import JudgeFormat
+from harness.judge.loading import load_processor
+from harness.protocols.reading import read_strict
+from harness.training.jobs import Job
+from harness.training.rows import present, rationale
+from harness.training.sources import PAIRS
+
+
+def set_aside(ids: Iterable[str], share: float) -> set[str]:
+    """Choose about `share` of the ids by their hashes, at least one; another pair more or less moves no other."""
+    hashes = {name: int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64 for name in ids}
+    return {name for name, place in hashes.items() if place < share} or {min(hashes, key=hashes.__getitem__)}
+
+
+class JudgeHeldOut(TrainerCallback):  # type: ignore[misc]
+    """Judges held-out pairs every `judge_every` updates and at the end: greedy, in both orders.
+
+    An answer without a verdict is wrong. Every process asks every question, as each may hold only a part of the
+    model.
+    """
+
+    def __init__(self, trainer: Any, job: Job, settings: SftSettings, format_: JudgeFormat, ids: set[str]) -> None:
+        self.trainer, self.settings = trainer, settings
+        size = settings.micro_batch_size
+        self.judge = TransformersEngine.around(trainer.model, load_processor(job.judge), format_, size)
+        self.shown = present(job.pairs, format_, ids)
+        images = pyarrow.parquet.read_table(job.pairs.path / PAIRS, columns=["image"]).column("image")
+        self.images = {p.place: images[p.place]["bytes"].as_py() for p in self.shown}
+        answers = [format_.judgment(rationale(p.pair, self.settings.rationale_words), 0) for p in self.shown]
+        tokenizer = self.judge.processor.tokenizer
+        self.decoding = Decoding(8 + max(len(tokenizer(answer).input_ids) for answer in answers))
+        self.found: dict[int, float] = {}
+        trainer.add_callback(self)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Judge where it is time."""
+        if state.global_step % (self.settings.judge_every or 1) == 0 or state.global_step == state.max_steps:
+            self.found[state.global_step] = self._accuracy()
+
+    def curve(self) -> dict[str, list[float]]:
+        """Return the updates after which was judged, and the share of answers for the labelled response."""
+        return {"judged_step": [float(step) for step in self.found], "accuracy": list(self.found.values())}
+
+    def _accuracy(self) -> float:
+        self.judge.model = self.trainer.model
+        self.trainer.model.eval()
+        questions = [Question((Image.open(io.BytesIO(self.images[p.place])), p.prompt)) for p in self.shown]
+        answers = self.judge.answer(questions, self.decoding)
+        self.trainer.model.train()
+        verdicts = ["second" if p.chosen_second else "first" for p in self.shown]
+        right = [read_strict(drawn[0].text) == verdict for drawn, verdict in zip(answers, verdicts, strict=True)]
+        return round(sum(right) / len(right), 4)
