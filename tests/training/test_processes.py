@@ -303,3 +303,31 @@ def test_pairs_are_held_out_and_judged_on_the_way_and_the_model_is_freed(house: 
     assert info["rows"] == 2 * (16 - info["held_out"])
     assert info["curve"]["judged_step"] == [2.0, float(info["updates"])]
     assert all(0 <= share <= 1 for share in info["curve"]["accuracy"])
+
+
+class Interrupter(Silent):
+    """Fails like a crash when so many updates are done."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def advance(self, steps: int = 1) -> None:
+        self.left -= steps
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_an_adapter_trained_on_has_the_same_reference_after_a_crash(house: House) -> None:
+    start = house.job("sft", LORA, "first", TrainingSettings())
+    sft.tune(start, Silent())
+    unbroken, broken = (house.job("dpo", LORA, out, TrainingSettings(), start=start.out) for out in ("whole", "crash"))
+    info = dpo.tune(unbroken, Silent())
+    assert info["first_reward"] == 0
+    with pytest.raises(KeyboardInterrupt):
+        dpo.tune(broken, Interrupter(3))
+    dpo.tune(broken, Silent())
+    assert curve(broken.out) == curve(unbroken.out)
+    files = sorted(path.name for path in unbroken.out.iterdir())
+    assert [(broken.out / name).read_bytes() for name in files] == [
+        (unbroken.out / name).read_bytes() for name in files
+    ]
