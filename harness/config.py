@@ -311,6 +311,8 @@ class TrainingSettings(Section):
     for it.
     """
 
+    indifferent: ClassVar[frozenset[str]] = frozenset({"address", "port", "report_to"})
+
     strategy: Literal["none", "ddp", "fsdp2", "zero3"] = "none"
     """`none` trains in this process. `ddp` copies the model to every GPU, `fsdp2` and `zero3` (DeepSpeed) shard it."""
     processes: int = Field(1, ge=1)
@@ -327,8 +329,6 @@ class TrainingSettings(Section):
     """Liger's fused kernels, where they know the model; needs a GPU and the package liger-kernel."""
     report_to: str = "none"
     """Where transformers' trainer reports to besides: `wandb`, `trackio`, `tensorboard`, ..."""
-
-    indifferent: ClassVar[frozenset[str]] = frozenset({"address", "port", "report_to"})
 
     @property
     def world(self) -> int:

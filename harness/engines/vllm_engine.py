@@ -1,7 +1,6 @@
 """The engine that is vLLM: its servers started with the model at hand, asked, and stopped."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,29 +37,22 @@ def _asked_as(servers: VllmServers, settings: VllmSettings) -> ServerSettings:
     )
 
 
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM 0.32 takes as the largest rank of an adapter."""
-
-
 class VllmEngine(ServerEngine):
     """A judge in vLLM."""
 
     def __init__(self, judge: JudgeSettings, settings: VllmSettings, precision: str, work: Path) -> None:
         ref = resolve(judge.model, judge.revision)
+        location = ref.location
+        if base_of(judge.model):
+            # it takes adapters too, but only where its LoRA layers know the model
+            from harness.judge.loading import save_merged
+
+            location = str(work / "merged")
+            save_merged(judge, Path(location), precision)
         extra = ["--trust-remote-code"] if judge.trust_remote_code else []
         if judge.max_pixels:
             extra += ["--mm-processor-kwargs", json.dumps({"max_pixels": judge.max_pixels})]
-        self.merged = tempfile.TemporaryDirectory(prefix="harness-merged-")
-        if base := base_of(judge.model):
-            if precision == "float32":
-                from harness.judge.loading import save_merged
-
-                save_merged(judge, Path(self.merged.name))
-                base = base._replace(location=self.merged.name, revision=None)
-            else:
-                extra += adapter_arguments(Path(judge.model))
-        model = base or ref
-        self.servers = VllmServers(model.location, model.revision, settings, precision, work, extra)
+        self.servers = VllmServers(location, ref.revision, settings, precision, work, extra)
         try:
             asked = _asked_as(self.servers, settings)
             super().__init__(asked, _OwnClient(asked, self.servers))
@@ -99,14 +91,6 @@ class VllmEngine(ServerEngine):
     def close(self) -> None:
         """Stop the servers."""
         self.servers.close()
-        self.merged.cleanup()
-
-
-def adapter_arguments(checkpoint: Path) -> list[str]:
-    """Return what lets vLLM put an adapter onto its base: merged into bfloat16, a small change would be lost."""
-    config = json.loads((checkpoint / "adapter_config.json").read_text(encoding="utf-8"))
-    rank = next((size for size in RANKS if size >= config["r"]), config["r"])
-    return ["--enable-lora", "--max-lora-rank", str(rank), "--lora-modules", f"{SERVED}={checkpoint}"]
 
 
 class VllmScorer(ServerScorer):

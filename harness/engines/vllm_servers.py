@@ -85,10 +85,8 @@ class VllmServers:
         self.scratch = tempfile.TemporaryDirectory(prefix="harness-vllm-")
         if self.view:
             self.view = readable(self.view, Path(self.scratch.name))
-        self.arguments = ["--model", str(self.view or model), "--dtype", precision]
-        # an adapter's name is what it is asked by; its base goes by another
-        self.arguments += [*extra, "--served-model-name", "base" if "--lora-modules" in extra else SERVED]
-        self.arguments += ["--revision", revision] if revision else []
+        self.arguments = ["--model", str(self.view or model), "--served-model-name", SERVED, "--dtype", precision]
+        self.arguments += [*extra, *(["--revision", revision] if revision else [])]
         if settings.tensor_parallel > 1:
             self.arguments += ["--tensor-parallel-size", str(settings.tensor_parallel)]
         if not accelerators():

@@ -61,12 +61,13 @@ def with_adapter(model: Any, folder: str, trainable: bool = False) -> Any:
         return PeftModel.from_pretrained(model, folder, is_trainable=trainable)
 
 
-def save_merged(settings: JudgeSettings, out: Path) -> None:
-    """Write a judge as one plain folder in float32, for what takes no adapter beside its base.
+def save_merged(settings: JudgeSettings, out: Path, precision: str) -> None:
+    """Write a judge as one plain folder, for what takes no adapter beside its base.
 
-    Weights stored in bfloat16, or read in it, lose part of a small change (`benchmarks/training.md`).
+    It is merged in float32 and rounded once: merged into rounded weights, training by training, most of a small
+    change would be lost (`benchmarks/training.md`).
     """
-    load_model(settings, "float32").save_pretrained(out)
+    load_model(settings, "float32").to(getattr(torch, precision)).save_pretrained(out)
     load_processor(settings).save_pretrained(out)
     if format_ := load_format(Path(settings.model)):
         format_.save(out)

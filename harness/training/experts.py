@@ -76,7 +76,8 @@ def fingerprints(settings: ExpertSettings) -> list[str]:
     from harness.judge.checkpoints import resolve
 
     named = (name.partition("@") for name in settings.models)
-    return [resolve(name, revision or None).fingerprint for name, _, revision in named]
+    here = settings.engine.name != "server"
+    return [resolve(name, revision or None).fingerprint if here else name for name, _, revision in named]
 
 
 expert_scores.also = lambda pairs, settings: fingerprints(settings)  # type: ignore[attr-defined]

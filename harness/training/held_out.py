@@ -35,13 +35,13 @@ class JudgeHeldOut(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, trainer: Any, job: Job, settings: SftSettings, format_: JudgeFormat, ids: set[str]) -> None:
         self.trainer, self.settings = trainer, settings
-        processor = load_processor(job.judge)
-        self.judge = TransformersEngine.around(trainer.model, processor, format_, settings.micro_batch_size)
+        size = settings.micro_batch_size
+        self.judge = TransformersEngine.around(trainer.model, load_processor(job.judge), format_, size)
         self.shown = present(job.pairs, format_, ids)
         images = pyarrow.parquet.read_table(job.pairs.path / PAIRS, columns=["image"]).column("image")
         self.images = {p.place: images[p.place]["bytes"].as_py() for p in self.shown}
         answers = [format_.judgment(rationale(p.pair, self.settings.rationale_words), 0) for p in self.shown]
-        tokenizer = processor.tokenizer
+        tokenizer = self.judge.processor.tokenizer
         self.decoding = Decoding(8 + max(len(tokenizer(answer).input_ids) for answer in answers))
         self.found: dict[int, float] = {}
         trainer.add_callback(self)

@@ -95,7 +95,11 @@ def tune(job: SftJob, progress: Progress) -> dict[str, Any]:
     )
     judged = JudgeHeldOut(trainer, job, job.settings, format_, held_out) if held_out else None
     log = train_and_save(trainer, job, format_, halfway)
-    curve = [{"step": entry["step"], "loss": entry["loss"]} for entry in log]
+    accuracy = judged.found if judged else {}
+    curve = [
+        {"step": e["step"], "loss": e["loss"]} | ({"accuracy": accuracy[e["step"]]} if e["step"] in accuracy else {})
+        for e in log
+    ]
     (job.out / "log.json").write_text(json.dumps(curve))
     return {
         "rows": len(rows),

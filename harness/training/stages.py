@@ -9,6 +9,7 @@ dimension or an expert's weights, has a function `also(*inputs)` that returns ha
 
 import ast
 import hashlib
+import importlib.util
 import inspect
 import json
 import resource
@@ -28,7 +29,7 @@ from harness.provenance import packages
 from harness.records.run import StageRecord
 from harness.records.store import write_atomically
 
-COMPUTING = ("torch", "transformers", "trl", "peft", "datasets", "lmms-eval")
+COMPUTING = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "lmms-eval")
 """Libraries whose version may change a stage's result."""
 
 
@@ -194,7 +195,7 @@ def code_hash(*paths: Path) -> str:
 def _imported(source: bytes, folder: Path) -> list[Path]:
     """Find the modules that a source in `folder` names in imports, wherever they stand: the harness's and the user's.
 
-    A user's modules are those beside the source, and those that are loaded and were not installed.
+    A user's modules are those beside the source, and those that Python would find and that were not installed.
     """
     found = []
     for node in ast.walk(ast.parse(source)):
@@ -205,12 +206,12 @@ def _imported(source: bytes, folder: Path) -> list[Path]:
         else:
             continue
         for name in filter(None, names):
-            if name.partition(".")[0] == "harness":
+            top = name.partition(".")[0]
+            if top == "harness":
                 found += [] if name.startswith(PLAIN_MODULES) else _files(PACKAGE.parent, name)
-            else:
-                loaded = getattr(sys.modules.get(name), "__file__", None) or ""
-                near = [*_files(folder, name), *([Path(loaded)] if loaded.endswith(".py") else [])]
-                found += [file for file in near if not _installed(file)]
+            elif top not in sys.stdlib_module_names:
+                found += _files(folder, name)
+                found += _files(root, name) if (root := _users_root(top)) else []
     return found
 
 
@@ -219,12 +220,18 @@ def _files(root: Path, name: str) -> list[Path]:
     return [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()]
 
 
-_INSTALLED = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
-
-
-def _installed(file: Path) -> bool:
-    """Tell whether a module belongs to Python or to a package; the versions of those that compute are in the key."""
-    return str(file).startswith(_INSTALLED)
+@cache
+def _users_root(top: str) -> Path | None:
+    """Find the folder that a module is imported from; None for an installed one, whose version is in the key."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:
+        return None
+    places = [*(spec.submodule_search_locations or ())] if spec else []
+    file = places[0] if places else spec.origin if spec else None
+    root = Path(file).parent if file else None
+    installed = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
+    return None if root is None or root in installed or not root.is_dir() else root
 
 
 def _identity(value: Any) -> Any:

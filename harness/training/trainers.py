@@ -62,12 +62,14 @@ def common_arguments(job: Job, updates: int) -> dict[str, Any]:
 
 
 def configured(kind: Any, job: Job, updates: int, **its_own: Any) -> Any:
-    """Build a trainer's configuration; for sharded models it says in what numbers are passed on.
+    """Build a trainer's configuration; one process takes one GPU, and sharded models pass on numbers as they are.
 
     accelerate's own policy for bfloat16 rounds whatever the model returns and every sum of gradients to it. The
     log-probability of a whole answer, which DPO compares, would lose the digits in which two answers differ.
     """
     arguments = kind(**common_arguments(job, updates), **its_own)
+    # of several visible GPUs the trainer would take all, by a way that TRL refuses
+    arguments._n_gpu = min(1, arguments.n_gpu)
     if job.training.strategy == "fsdp2" and job.settings.precision == "bfloat16":
         from torch.distributed.fsdp import MixedPrecisionPolicy
 

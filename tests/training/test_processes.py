@@ -79,8 +79,12 @@ class House:
         return dpo.DpoJob(**common, settings=DpoSettings(**SIZES | more), contrasts=self.artifact("contrasts"))
 
     def jobs(self, out: str, training: TrainingSettings) -> Jobs:
-        made = [self.job(kind, lora, out, training) for kind, lora in KINDS]
+        made = [self.job(kind, lora, out, training, **self.more(kind, lora)) for kind, lora in KINDS]
         return Jobs(training=training, sft=made[:2], dpo=made[2:])
+
+    @staticmethod
+    def more(kind: str, lora: LoraSettings | None) -> dict[str, Any]:
+        return {"judge_every": 2, "held_out": 0.2} if kind == "sft" and lora else {}
 
     def questions(self) -> list[Question]:
         return [
@@ -91,6 +95,12 @@ class House:
 
 def curve(folder: Path) -> list[float]:
     return [entry["loss"] for entry in json.loads((folder / "log.json").read_text())]
+
+
+def judged(folder: Path) -> dict[int, float]:
+    """After which updates held-out pairs were judged, and how many answers were right."""
+    log = json.loads((folder / "log.json").read_text())
+    return {entry["step"]: entry["accuracy"] for entry in log if "accuracy" in entry}
 
 
 def answers(house: House, checkpoint: Path) -> list[str]:
@@ -125,6 +135,8 @@ def test_two_processes_train_what_one_trains(house: House, alone: Path, strategy
         name = f"{kind}-{'lora' if lora else 'full'}"
         one, two = alone / name, out / name
         assert curve(two) == pytest.approx(curve(one), rel=1e-4 if lora else 1e-3)
+        assert judged(two) == judged(one)
+        assert bool(judged(one)) == bool(house.more(kind, lora))
         assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
         for file in ("tokenizer.json", "tokenizer_config.json", "processor_config.json"):
             assert (two / file).read_bytes() == (one / file).read_bytes()
@@ -246,7 +258,7 @@ def test_an_adapter_keeps_a_change_of_the_size_that_dpo_makes(house: House, tmp_
     assert {tensor.dtype for tensor in after.values()} == {torch.float32}
     assert min(changed) > 0.9
     assert base_of(str(job.out)).location == str(house.root / "qwen")
-    save_merged(JudgeSettings(model=str(job.out)), tmp_path / "merged")
+    save_merged(JudgeSettings(model=str(job.out)), tmp_path / "merged", "float32")
     base, merged = load_file(house.root / "qwen/model.safetensors"), load_file(tmp_path / "merged/model.safetensors")
     name = "model.language_model.layers.0.mlp.down_proj"
     low, high = (after[f"base_model.model.{name}.lora_{side}.weight"] for side in "AB")
@@ -291,3 +303,31 @@ def test_pairs_are_held_out_and_judged_on_the_way_and_the_model_is_freed(house: 
     assert info["rows"] == 2 * (16 - info["held_out"])
     assert info["curve"]["judged_step"] == [2.0, float(info["updates"])]
     assert all(0 <= share <= 1 for share in info["curve"]["accuracy"])
+
+
+class Interrupter(Silent):
+    """Fails like a crash when so many updates are done."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def advance(self, steps: int = 1) -> None:
+        self.left -= steps
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_an_adapter_trained_on_has_the_same_reference_after_a_crash(house: House) -> None:
+    start = house.job("sft", LORA, "first", TrainingSettings())
+    sft.tune(start, Silent())
+    unbroken, broken = (house.job("dpo", LORA, out, TrainingSettings(), start=start.out) for out in ("whole", "crash"))
+    info = dpo.tune(unbroken, Silent())
+    assert info["first_reward"] == 0
+    with pytest.raises(KeyboardInterrupt):
+        dpo.tune(broken, Interrupter(3))
+    dpo.tune(broken, Silent())
+    assert curve(broken.out) == curve(unbroken.out)
+    files = sorted(path.name for path in unbroken.out.iterdir())
+    assert [(broken.out / name).read_bytes() for name in files] == [
+        (unbroken.out / name).read_bytes() for name in files
+    ]

@@ -100,7 +100,6 @@ def test_a_helper_of_a_users_module_is_part_of_the_key(tmp_path: Path, monkeypat
     beside.write_text("")
     elsewhere.write_text("run = 1")
     monkeypatch.syspath_prepend(elsewhere.parent)
-    importlib.import_module("far_helper")
     hashes = []
     for file in (stage, beside, elsewhere):
         file.write_text(file.read_text() + "\nchanged = True")
