@@ -219,7 +219,7 @@ class ExpertSettings(AnsweringSection):
     """Tokens an expert reads; of what is longer the end of the caption is cut, and the cuts are counted."""
     prompt: str = "{caption} {question}"
     """The words of the user's turn, around {caption} and {question}."""
-    controls: int = Field(100, ge=0)
+    controls: int = Field(200, ge=0)
     """Pairs that the experts also score without a caption and with another image's; 0 for none."""
 
     @field_validator("prompt")

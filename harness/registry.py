@@ -27,7 +27,9 @@ def content_roots(include: Sequence[Path] = ()) -> list[Path]:
     ours = package / "content" if (package / "content").is_dir() else package.parent
     for path in include:
         if not path.is_dir():
-            raise HarnessError(f"--include-path {path} is no folder.", "Name one that holds tasks/, recipes/ or preferences/.")
+            raise HarnessError(
+                f"--include-path {path} is no folder.", "Name one that holds tasks/, recipes/ or preferences/."
+            )
     return [*include, ours]
 
 
@@ -151,7 +153,9 @@ def load_preferences(name: str, roots: Sequence[Path]) -> PreferenceSource:
     name, _, folder = name.partition("=")
     paths = find_preferences(roots)
     if name not in paths:
-        hint = "`harness ls preferences` describes them; a file ends in .parquet or .jsonl, and hub:NAME names the hub's."
+        hint = (
+            "`harness ls preferences` describes them; a file ends in .parquet or .jsonl, and hub:NAME names the hub's."
+        )
         raise unknown("source of preferences", name, paths, hint)
     try:
         return PreferenceSource.model_validate(read_yaml(paths[name]) | {"folder": folder or None})

@@ -185,4 +185,9 @@ def _revised(name: str) -> tuple[str, str | None]:
 
 
 def _is_file(source: str | None) -> bool:
-    return source is not None and source not in ("embedded", "hub") and not source.startswith("hub:") and not is_source(source)
+    return (
+        source is not None
+        and source not in ("embedded", "hub")
+        and not source.startswith("hub:")
+        and not is_source(source)
+    )

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -116,8 +117,10 @@ def parquet_rows(path: Path, columns: list[str] | None = None) -> Iterator[Row]:
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=columns):
-                yield from batch.to_pylist()
+            # asked for all of them at once, it would hold the groups that are read already
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=[group], columns=columns):
+                    yield from batch.to_pylist()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", "Check the path.") from None
     except (pyarrow.ArrowInvalid, OSError) as error:
@@ -298,6 +301,18 @@ def image_bytes(value: Any) -> bytes:
     return bytes(value)
 
 
+def opened(data: bytes) -> Any:
+    """Open an image, upright; its pixels are decoded when they are asked for, its size is known at once."""
+    from PIL import ExifTags, Image, ImageOps
+
+    image = Image.open(io.BytesIO(data))
+    # asking a PNG for what it does not have would decode it
+    if image.format != "PNG" or "exif" in image.info:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
+    return image
+
+
 def image_hash(data: bytes) -> str:
     """Hash an image by its pixels, so that a re-encoded copy is the same image."""
     from PIL import Image
@@ -352,11 +367,40 @@ def write_rows(path: Path, rows: Iterable[Row], columns: Mapping[str, str]) -> i
     return written
 
 
+def arrow_copy(path: Path) -> Path:
+    """Copy a parquet table into an Arrow stream beside it, once, so that rows can be read at any place.
+
+    A copy is put in its place whole, so several processes may make it at once.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    copy = path.with_suffix(".arrow")
+    if not copy.exists():
+        part = copy.with_suffix(f".{os.getpid()}.part")
+        with (
+            pyarrow.parquet.ParquetFile(path) as file,
+            pa.OSFile(str(part), "wb") as sink,
+            pa.ipc.new_stream(sink, file.schema_arrow) as writer,
+        ):
+            for group in range(file.num_row_groups):
+                writer.write_table(file.read_row_group(group))
+        part.replace(copy)
+    return copy
+
+
+def row_count(path: Path) -> int:
+    """Count the rows of a canonical table."""
+    import pyarrow.parquet
+
+    return int(pyarrow.parquet.read_metadata(path).num_rows)
+
+
 def open_images(path: Path) -> Callable[[int], bytes]:
     """Open the images of a canonical table: by place, each read from the disk when it is asked for."""
     import datasets
 
-    table = datasets.Dataset.from_parquet(str(path), columns=["image"], cache_dir=str(path.parent / "arrow"))
+    table = datasets.Dataset.from_file(str(arrow_copy(path))).select_columns(["image"])
     return lambda place: bytes(table[place]["image"]["bytes"])
 
 

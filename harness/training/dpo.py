@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness.config import DpoSettings, JudgeSettings
+from harness.training.lengths import fitting
 from harness.training.negatives import read_contrasts
-from harness.training.rows import checkpoint_format, conversation, present, with_images
+from harness.training.rows import Presented, checkpoint_format, present_as, training_rows
 from harness.training.sources import judge_settings
 from harness.training.stages import Artifact, Progress
 
@@ -68,7 +70,6 @@ def _train(
         CheckReference,
         ReportProgress,
         common_arguments,
-        fitting,
         freeze_vision,
         last_whole_checkpoint,
         peft_config,
@@ -86,18 +87,10 @@ def _train(
     if judge.freeze_vision:
         freeze_vision(model)
     format_ = checkpoint_format(judge.model)
-    shown = {(p.pair["id"], p.chosen_second): p for p in present(pairs, format_, {c["id"] for c in contrasts})}
-    presented = [shown[c["id"], c["chosen_second"]] for c in contrasts]
-    rows = with_images(
-        pairs,
-        [p.place for p in presented],
-        {
-            "prompt": [conversation("user", p.prompt) for p in presented],
-            "chosen": [conversation("assistant", c["chosen"]) for c in contrasts],
-            "rejected": [conversation("assistant", c["rejected"]) for c in contrasts],
-        },
-    )
-    rows, too_long = fitting(processor, rows, settings.max_tokens, ("chosen", "rejected"))
+    shown = present_as(pairs, format_, [(c["id"], c["chosen_second"]) for c in contrasts])
+    sides = ("chosen", "rejected")
+    rows = training_rows(pairs, shown, {side: _side_of(contrasts, side) for side in sides})
+    rows, too_long = fitting(processor, rows, settings.max_tokens, sides)
     steps = updates_for(len(rows), settings)
     losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, settings.sft_weight]}
     trainer = DPOTrainer(
@@ -129,3 +122,7 @@ def _train(
         "margin": round(curve[-1]["rewards/margins"], 4),
         "curve": thinned(curve, names),
     }
+
+
+def _side_of(contrasts: list[dict[str, Any]], side: str) -> Callable[[int, Presented], str]:
+    return lambda number, _: str(contrasts[number][side])

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import JudgeSettings, SftSettings
-from harness.training.rows import checkpoint_format, conversation, present, rationale, with_images
+from harness.training.lengths import fitting
+from harness.training.rows import checkpoint_format, present, rationale, training_rows
 from harness.training.sources import judge_settings
 from harness.training.stages import Artifact, Progress
 
@@ -43,7 +44,6 @@ def sft(
         CheckedCollator,
         ReportProgress,
         common_arguments,
-        fitting,
         freeze_vision,
         last_whole_checkpoint,
         peft_config,
@@ -65,15 +65,9 @@ def sft(
     format_ = checkpoint_format(ref.location)
     only = None if split is None else json.loads((split.path / "split.json").read_text())["high"]
     shown = present(pairs, format_, only)
-    judgments = [format_.judgment(rationale(p.pair, settings.rationale_words), int(p.chosen_second)) for p in shown]
-    rows = with_images(
-        pairs,
-        [p.place for p in shown],
-        {
-            "prompt": [conversation("user", p.prompt) for p in shown],
-            "completion": [conversation("assistant", text) for text in judgments],
-        },
-    )
+    words = settings.rationale_words
+    answers = {"completion": lambda _, p: format_.judgment(rationale(p.pair, words), int(p.chosen_second))}
+    rows = training_rows(pairs, shown, answers)
     rows, too_long = fitting(processor, rows, settings.max_tokens, ("completion",))
     steps = updates or updates_for(len(rows), settings)
     trainer = SFTTrainer(

@@ -181,23 +181,3 @@ def last_whole_checkpoint(out: Path) -> str | None:
             continue
         return str(path)
     return None
-
-
-def fitting(processor: Any, rows: Any, max_tokens: int | None, answers: tuple[str, ...]) -> tuple[Any, int]:
-    """Leave out rows longer than `max_tokens`; return the rest and how many were left out."""
-    if max_tokens is None:
-        return rows, 0
-
-    def fits(row: dict[str, Any]) -> bool:
-        chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": row["prompt"][0]["content"]}]}]
-        text = processor.apply_chat_template(chat, add_generation_prompt=True)
-        prompt = len(processor(images=[row["image"]], text=[text])["input_ids"][0])
-        longest = max(len(processor.tokenizer(row[a][0]["content"]).input_ids) for a in answers)
-        return bool(prompt + longest <= max_tokens)
-
-    kept = rows.filter(fits)
-    if not len(kept):
-        raise HarnessError(
-            f"every one of {len(rows)} training rows is longer than max_tokens = {max_tokens}.", "Raise it."
-        )
-    return kept, len(rows) - len(kept)

@@ -81,7 +81,7 @@ def _list_preferences(roots: Sequence[Path]) -> Any:
     for name in sorted(find_preferences(roots)):
         source = load_preferences(name, roots)
         where = f"{source.hub}@{source.revision}" if source.revision else source.hub
-        table.add_row(name, f"{source.summary}\n{where}\n{source.licence}", ", ".join(source.overlap) or "–")
+        table.add_row(name, f"{source.summary}\n{where}\nlicence: {source.licence}", ", ".join(source.overlap) or "–")
         table.add_section()
     return table
 

@@ -167,6 +167,8 @@ def _folder(config: Any, out: Path | None) -> Path:
 
 
 def _announce(console: Any, config: Any) -> None:
+    for line in _overlap(config):
+        console.print(f"[bold]{line}[/bold]", soft_wrap=True)
     if set(config.data.values()) == {"embedded"}:
         console.print(
             "[bold]Embedded synthetic world, not the published benchmark.[/bold] "
@@ -178,6 +180,16 @@ def _announce(console: Any, config: Any) -> None:
         console.print(f"Data: {told}", soft_wrap=True)
         if config.judge and config.judge.model.startswith("embedded:"):
             console.print("The judge is the embedded one: tiny, and near chance on anything but its own world.")
+
+
+def _overlap(config: Any) -> Iterator[str]:
+    """Warn of a benchmark that was made from what the judge is trained on."""
+    for task in config.tasks if config.source else ():
+        if task in config.source.overlap:
+            yield (
+                f"{task} was made from {config.preferences}, among others: deduplicate the pairs by image and question "
+                "before you claim anything."
+            )
 
 
 FIRST_ROWS = 16

@@ -57,7 +57,10 @@ def write_rlaif_v(folder: Path) -> None:
 
 
 def write_rlhf_v(folder: Path) -> None:
-    texts = [{"question": "what?", "chosen": "red", "rejected": "blue"}, {"question": "q", "chosen": "", "rejected": "r"}]
+    texts = [
+        {"question": "what?", "chosen": "red", "rejected": "blue"},
+        {"question": "q", "chosen": "", "rejected": "r"},
+    ]
     rows = [
         {"ds_name": "RLHF-V", "image": image(), "text": json.dumps(text), "origin_dataset": "coco"}
         | {"origin_split": "{}", "idx": number, "image_path": "a.jpg"}
@@ -67,7 +70,12 @@ def write_rlhf_v(folder: Path) -> None:
 
 
 def write_vlfeedback(folder: Path) -> None:
-    rated = [("a dog", ("3", "5", "2")), ("a cat", ("5", "5", "5")), ("bad", ("1", "N/A", "1")), ("none", ("2", "4", "1"))]
+    rated = [
+        ("a dog", ("3", "5", "2")),
+        ("a cat", ("5", "5", "5")),
+        ("bad", ("1", "N/A", "1")),
+        ("none", ("2", "4", "1")),
+    ]
     rows = [
         {"id": "svit-1", "prompt": "what?", "models": ["m"] * 4, "completions": completions(*rated)},
         {"id": "svit-2", "prompt": "tie?", "models": ["m"] * 2, "completions": completions(*rated[:1] * 2)},
@@ -78,7 +86,9 @@ def write_vlfeedback(folder: Path) -> None:
 
 def write_llava_critic(folder: Path) -> None:
     talks = [
-        conversation("what?", "red [sic]", "blue", "It is red.\nThe better response: [first]", ("Response 1", "Response 2")),
+        conversation(
+            "what?", "red [sic]", "blue", "It is red.\nThe better response: [first]", ("Response 1", "Response 2")
+        ),
         conversation("what?", "red", "blue", "The better response: [B]", ("Response A", "Response B")),
         conversation("what?", "red", "blue", "Both are equally good.", ("The first response", "The second response")),
         [{"from": "human", "value": "Rate it."}, {"from": "gpt", "value": "90"}],

@@ -3,7 +3,6 @@
 import io
 from types import SimpleNamespace
 
-import datasets
 import pytest
 from PIL import Image
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
@@ -16,7 +15,7 @@ from harness.judge.checkpoints import resolve
 from harness.judge.format import EMBEDDED, PLAIN, JudgeFormat
 from harness.judge.loading import load_processor, verdict_tokens
 from harness.training.rows import conversation
-from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, fitting, thinned, updates_for
+from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, thinned, updates_for
 
 
 @pytest.fixture(scope="module")
@@ -90,17 +89,6 @@ def test_a_reference_that_is_not_the_policy_stops_dpo_at_once() -> None:
     check.on_log(None, state, None, {"rewards/chosen": 0.0, "rewards/rejected": 0.0})
     with pytest.raises(AssertionError, match="not its policy"):
         check.on_log(None, state, None, {"rewards/chosen": 0.2, "rewards/rejected": 0.0})
-
-
-def test_long_rows_are_left_out_and_counted_and_none_left_is_an_error(processor) -> None:
-    table = datasets.Dataset.from_list([{**row, "image": None} for row in rows(6, "completion")])
-    images = [row["image"] for row in rows(6, "completion")]
-    table = table.with_transform(lambda batch: {**batch, "image": images[: len(batch["prompt"])]})
-    kept, dropped = fitting(processor, table, 60, ("completion",))
-    assert len(kept) + dropped == 6
-    assert fitting(processor, table, None, ("completion",)) == (table, 0)
-    with pytest.raises(HarnessError, match="longer than max_tokens"):
-        fitting(processor, table, 5, ("completion",))
 
 
 def test_nothing_is_cut_and_batches_must_divide(tmp_path) -> None:
