@@ -76,8 +76,3 @@ def stream_pairs(path: Path, columns: Sequence[str] = TEXT_COLUMNS) -> Iterator[
         if "image" in row:
             row["image"] = row["image"]["bytes"]
         yield row
-
-
-def read_pairs(path: Path) -> list[Row]:
-    """Read every pair without its image, all at once; `stream_pairs` holds a few."""
-    return list(stream_pairs(path))

@@ -28,7 +28,7 @@ def pairs(tmp_path_factory) -> Artifact:
 
 @pytest.fixture(scope="module")
 def expert() -> Expert:
-    return Expert("embedded:expert-0", ONE)
+    return Expert("embedded:expert-0", ONE, Path())
 
 
 def test_the_default_words_are_caption_and_question_side_by_side(expert: Expert) -> None:
@@ -37,14 +37,14 @@ def test_the_default_words_are_caption_and_question_side_by_side(expert: Expert)
         {"role": "user", "content": "a red circle what is it?"},
         {"role": "assistant", "content": "a circle"},
     ]
-    text = expert.tokenizer.apply_chat_template(chat, tokenize=False)
-    assert ids == expert.tokenizer(text, add_special_tokens=False).input_ids
+    text = expert.words.tokenizer.apply_chat_template(chat, tokenize=False)
+    assert ids == expert.words.tokenizer(text, add_special_tokens=False).input_ids
 
 
 def test_words_around_caption_and_question_are_a_setting(expert: Expert) -> None:
     asked = ExpertSettings(prompt="image: {caption}\nquestion: {question} {x}")
-    words = Words("toy", expert.tokenizer, asked)
-    plain = Words("toy", expert.tokenizer, ExpertSettings())
+    words = Words("toy", expert.words.tokenizer, asked)
+    plain = Words("toy", expert.words.tokenizer, ExpertSettings())
     assert words.ids("a {question}", "q?", "r") == plain.ids("image: a {question}\nquestion:", "q? {x}", "r")
     for prompt in ("{caption}", "{caption} {question} {caption}"):
         with pytest.raises(HarnessError, match=r"experts.prompt .*it must hold"):
@@ -53,22 +53,22 @@ def test_words_around_caption_and_question_are_a_setting(expert: Expert) -> None
 
 def test_of_a_long_text_the_end_of_the_caption_is_cut_and_counted(expert: Expert) -> None:
     caption, question, response = " ".join(["red circle"] * 20), "what is it?", "a blue circle is it"
-    whole = Words("toy", expert.tokenizer, ExpertSettings())
+    whole = Words("toy", expert.words.tokenizer, ExpertSettings())
     bare = len(whole.ids("", question, response))
     for room in (0, 1, 7, 39, 40):
-        words = Words("toy", expert.tokenizer, ExpertSettings(max_length=bare + room))
+        words = Words("toy", expert.words.tokenizer, ExpertSettings(max_length=bare + room))
         ids = words.ids(caption, question, response)
         kept = next(n for n in range(41) if ids == whole.ids(" ".join(caption.split()[:n]), question, response))
         assert len(ids) <= bare + room
         assert len(whole.ids(" ".join(caption.split()[: kept + 1]), question, response)) > bare + room or kept == 40
         assert (words.cut, words.longer) == (int(kept < 40), 0)
-    words = Words("toy", expert.tokenizer, ExpertSettings(max_length=bare - 1))
+    words = Words("toy", expert.words.tokenizer, ExpertSettings(max_length=bare - 1))
     assert words.ids(caption, question, response) == whole.ids("", question, response)
     assert (words.cut, words.longer) == (1, 1)
     with pytest.raises(
         HarnessError, match=rf"reads {bare - 1} tokens, and a question and its response alone are {bare}"
     ):
-        Words("toy", expert.tokenizer, ExpertSettings(), reach=bare - 1).ids(caption, question, response)
+        Words("toy", expert.words.tokenizer, ExpertSettings(), reach=bare - 1).ids(caption, question, response)
 
 
 def test_cut_texts_are_in_the_stages_report(pairs: Artifact, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_an_expert_without_chat_template_is_one_line(copy: Path) -> None:
         else:
             file.unlink(missing_ok=True)
     with pytest.raises(HarnessError, match="has no chat template"):
-        Expert(str(copy), ONE)
+        Expert(str(copy), ONE, copy)
 
 
 def test_an_expert_with_code_of_its_own_is_refused_in_one_line(copy: Path) -> None:
@@ -169,4 +169,4 @@ def test_an_expert_with_code_of_its_own_is_refused_in_one_line(copy: Path) -> No
     (copy / "config.json").write_text(json.dumps(told))
     (copy / "mine.py").write_text("raise SystemExit('ran')")
     with pytest.raises(HarnessError, match=r"wants code of its own to be run .* never does"):
-        Expert(str(copy), ONE)
+        Expert(str(copy), ONE, copy)

@@ -149,6 +149,15 @@ class ExpertsInfo(BaseModel):
     captions_cut: list[int] = []
     still_too_long: list[int] = []
 
+    @property
+    def cuts(self) -> str:
+        """Say how many captions were cut; nothing if none was."""
+        if not any(self.captions_cut):
+            return ""
+        cut = ", ".join(f"{count:,} for expert {i}" for i, count in enumerate(self.captions_cut))
+        longer = f"; {sum(self.still_too_long):,} too long even without a caption" if any(self.still_too_long) else ""
+        return f"Captions cut for want of room: {cut}, of {self.texts:,} texts each{longer}."
+
 
 class CurveInfo(BaseModel):
     """What a training records of its course."""
