@@ -44,7 +44,7 @@ List what there is.
   harness ls recipes      what can be trained, and what each is compared with
   harness ls tasks        the benchmarks, their data and protocols
   harness ls profiles     models, data and sizes for the recipes
-  harness ls preferences  published training pairs, their licences, and which benchmarks were made from them
+  harness ls preferences  published training pairs, their licences, and the benchmarks that they overlap
   harness ls runs         finished and unfinished runs, newest first
   harness ls baselines    runs accepted as baselines, and why
 """

@@ -406,9 +406,11 @@ class PreferenceSource(Section):
     ratings: Ratings | None = None
     verdicts: Verdicts | None = None
     overlap: list[str] = []
-    """Benchmarks that were made from this source: what is trained on it must not be claimed there."""
+    """Benchmarks that share questions with this source: what is trained on it must not be claimed there."""
     folder: str | None = None
     """A local copy, from `--preferences NAME=FOLDER`."""
+
+    indifferent: ClassVar[frozenset[str]] = frozenset({"summary", "folder"})
 
 
 class RunConfig(Section):

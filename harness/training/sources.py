@@ -34,9 +34,8 @@ def open_pairs(run: Stages, config: RunConfig) -> Artifact:
         # items, split and their like belong to the benchmark and change no pair
         return run(embedded_preferences, config.world.model_copy(update={"items": 1, "split": "test"}))
     if config.source is not None:
-        published, folder = config.source.model_copy(update={"folder": None}), config.source.folder
-        files = source_files(published, Path(folder)) if folder else None
-        return run(source_preferences, files, published, source.partition("=")[0])
+        files = source_files(config.source, Path(config.source.folder)) if config.source.folder else None
+        return run(source_preferences, files, config.source, source.partition("=")[0])
     columns = [f"{field}={column}" for field, column in sorted((config.columns or {}).items())]
     if source.startswith("hub:"):
         return run(hub_preferences, source.removeprefix("hub:"), columns)

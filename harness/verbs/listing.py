@@ -76,7 +76,7 @@ def _list_profiles(roots: Sequence[Path]) -> Any:
 def _list_preferences(roots: Sequence[Path]) -> Any:
     from harness.registry import find_preferences, load_preferences
 
-    table = plain_table("preferences", "source", "what it holds; where, licence", "benchmarks made from it")
+    table = plain_table("preferences", "source", "what it holds; where, licence", "shares questions with")
     table.columns[0].no_wrap = True
     for name in sorted(find_preferences(roots)):
         source = load_preferences(name, roots)

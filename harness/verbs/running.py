@@ -183,13 +183,11 @@ def _announce(console: Any, config: Any) -> None:
 
 
 def _overlap(config: Any) -> Iterator[str]:
-    """Warn of a benchmark that was made from what the judge is trained on."""
+    """Warn of a benchmark that shares questions with what the judge is trained on."""
     for task in config.tasks if config.source else ():
         if task in config.source.overlap:
-            yield (
-                f"{task} was made from {config.preferences}, among others: deduplicate the pairs by image and question "
-                "before you claim anything."
-            )
+            told = "deduplicate the pairs by image and question before you claim anything."
+            yield f"{config.preferences} shares questions with {task}: {told}"
 
 
 FIRST_ROWS = 16
@@ -319,7 +317,8 @@ def _neighbours(shown: Sequence["TaskResult"]) -> list["TaskResult"]:
 FOOTING = ("limit", "protocols", "data", "prompts", "judging", "judge", "fingerprints.judge", "fingerprints.data")
 
 
-_TRAINED = ("seeds", "preferences", "fingerprints.preferences", "world", "captions", "experts", "confidence", "sft")
+_DATA = ("preferences", "fingerprints.preferences", "columns", "source", "world")
+_TRAINED = ("seeds", *_DATA, "captions", "experts", "confidence", "sft")
 
 
 NEIGHBOURS = {"zero-shot": (), "random-subset": _TRAINED}

@@ -15,9 +15,10 @@ from harness.config import PreferenceSource
 from harness.data.mapping import MISSING, parse_map, pick
 from harness.data.preferences import is_source, stream_pairs
 from harness.errors import HarnessError
-from harness.registry import content_roots, find_preferences, load_preferences
-from harness.training.sources import PAIRS, source_preferences
-from harness.training.stages import Silent
+from harness.registry import content_roots, find_preferences, load_preferences, load_recipe
+from harness.resolve import resolve_config
+from harness.training.sources import PAIRS, open_pairs, source_preferences
+from harness.training.stages import Silent, Stages
 
 ROOTS = content_roots()
 ASPECTS = ("Helpfulness", "Ethical Considerations", "Visual Faithfulness")
@@ -227,3 +228,27 @@ def test_places_in_a_row() -> None:
     for wrong in ("question", "question=", "=x", ","):
         with pytest.raises(HarnessError, match="is not understood"):
             parse_map(wrong)
+
+
+def test_a_copy_counts_by_what_is_in_it_and_is_read_once(tmp_path: Path) -> None:
+    opened = []
+    for place in ("a", "b"):
+        write_rlhf_v(tmp_path / place)
+        given = {"recipe": "distill", "tasks": ["vlrewardbench"], "preferences": f"rlhf-v={tmp_path / place}"}
+        config = resolve_config(given, [], ROOTS, load_recipe("distill", ROOTS))
+        stages = Stages(tmp_path / "cache", Quiet())
+        opened.append((open_pairs(stages, config), stages.records[0].cached, config.fingerprints["preferences"]))
+    assert opened[0][0].key == opened[1][0].key
+    assert [cached for _, cached, _ in opened] == [False, True]
+    assert opened[0][2] == opened[1][2]
+    assert config.record()["source"]["licence"] == "cc-by-nc-4.0"
+
+
+class Quiet:
+    """Watches stages and says nothing."""
+
+    def begin(self, stage: str, seed: int | None) -> Silent:
+        return Silent()
+
+    def end(self, record: object) -> None:
+        """Take no note."""
