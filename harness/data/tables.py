@@ -367,26 +367,26 @@ def write_rows(path: Path, rows: Iterable[Row], columns: Mapping[str, str]) -> i
     return written
 
 
-def arrow_copy(path: Path) -> Path:
-    """Copy a parquet table into an Arrow stream beside it, once, so that rows can be read at any place.
-
-    A copy is put in its place whole, so several processes may make it at once.
-    """
+def arrow_copy(path: Path, columns: list[str]) -> Path:
+    """Copy columns of a parquet table into an Arrow stream beside it, once, so that rows can be read at any place."""
     import pyarrow as pa
     import pyarrow.parquet
 
     copy = path.with_suffix(".arrow")
     if not copy.exists():
-        part = copy.with_suffix(f".{os.getpid()}.part")
-        with (
-            pyarrow.parquet.ParquetFile(path) as file,
-            pa.OSFile(str(part), "wb") as sink,
-            pa.ipc.new_stream(sink, file.schema_arrow) as writer,
-        ):
-            for group in range(file.num_row_groups):
-                writer.write_table(file.read_row_group(group))
+        part = _part_of(copy)
+        with pyarrow.parquet.ParquetFile(path) as file, pa.OSFile(str(part), "wb") as sink:
+            schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+            with pa.ipc.new_stream(sink, schema) as writer:
+                for group in range(file.num_row_groups):
+                    writer.write_table(file.read_row_group(group, columns).select(columns))
         part.replace(copy)
     return copy
+
+
+def _part_of(path: Path) -> Path:
+    """Name a file that is put in the place of `path` when it is whole; several processes may be at it."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
 
 
 def row_count(path: Path) -> int:
@@ -397,11 +397,32 @@ def row_count(path: Path) -> int:
 
 
 def open_images(path: Path) -> Callable[[int], bytes]:
-    """Open the images of a canonical table: by place, each read from the disk when it is asked for."""
-    import datasets
+    """Open the images of a canonical table: by place, each read from the disk when it is asked for.
 
-    table = datasets.Dataset.from_file(str(arrow_copy(path))).select_columns(["image"])
-    return lambda place: bytes(table[place]["image"]["bytes"])
+    They are laid end to end in a file beside the table, once. It is read and not mapped into memory, where
+    the images of a large table would count as the process's own.
+    """
+    import numpy as np
+
+    images, ends = path.with_suffix(".images"), path.with_suffix(".ends.npy")
+    if not ends.exists():
+        lengths = []
+        with (part := _part_of(images)).open("wb") as file:
+            for row in parquet_rows(path, ["image"]):
+                lengths.append(file.write(row["image"]["bytes"]))
+        part.replace(images)
+        with (part := _part_of(ends)).open("wb") as file:
+            np.save(file, np.cumsum(lengths, dtype=np.int64))
+        part.replace(ends)
+    stops = np.load(ends)
+
+    def read(place: int) -> bytes:
+        start, stop = int(stops[place - 1]) if place else 0, int(stops[place])
+        with images.open("rb") as file:
+            file.seek(start)
+            return file.read(stop - start)
+
+    return read
 
 
 def read_columns(path: Path, columns: list[str]) -> list[Row]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from harness.data.preferences import TEXT_COLUMNS, stream_pairs
-from harness.data.tables import arrow_copy, opened
+from harness.data.tables import arrow_copy, open_images, opened
 from harness.judge.format import PLAIN, JudgeFormat, load_format
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact
@@ -99,15 +99,10 @@ def _places(pairs: Artifact, only: Iterable[str] | None) -> dict[str, int]:
     return {row["id"]: place for place, row in rows if keep is None or row["id"] in keep}
 
 
-def _table(pairs: Artifact) -> Any:
-    """Open the pairs for reading at any place, by a copy on the disk that is made once."""
+def _texts(pairs: Artifact) -> Any:
     import datasets
 
-    return datasets.Dataset.from_file(str(arrow_copy(pairs.path / PAIRS)))
-
-
-def _texts(pairs: Artifact) -> Any:
-    return _table(pairs).select_columns(TEXT_COLUMNS)
+    return datasets.Dataset.from_file(str(arrow_copy(pairs.path / PAIRS, TEXT_COLUMNS)))
 
 
 def rationale(pair: Row, words: int) -> str:
@@ -135,14 +130,13 @@ def training_rows(pairs: Artifact, shown: Shown, answers: dict[str, Callable[[in
     """
     import datasets
 
-    images = _table(pairs).select_columns(["image"])
+    image = open_images(pairs.path / PAIRS)
 
     def look_up(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
         numbers = next(iter(batch.values()))
         presented = shown.at(numbers)
-        found = images[[p.place for p in presented]]["image"]
         return {
-            "image": [opened(image["bytes"]) for image in found],
+            "image": [opened(image(p.place)) for p in presented],
             "prompt": [conversation("user", p.prompt) for p in presented],
         } | {
             name: [conversation("assistant", say(n, p)) for n, p in zip(numbers, presented, strict=True)]

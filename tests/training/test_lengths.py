@@ -149,7 +149,8 @@ def test_an_image_that_lies_on_its_side_is_set_upright(tmp_path: Path) -> None:
     for kind in ("JPEG", "PNG"):
         row = {"id": "a", "image": picture((40, 20), format=kind, exif=exif), "question": "q"}
         write_preferences(tmp_path / PAIRS, [row | {"chosen": "a", "rejected": "b"}], "toy", tmp_path)
-        (tmp_path / "pairs.arrow").unlink(missing_ok=True)
+        for copy in ("pairs.arrow", "pairs.ends.npy"):
+            (tmp_path / copy).unlink(missing_ok=True)
         artifact = Artifact("pairs", "key", tmp_path)
         rows = training_rows(artifact, present(artifact, PLAIN), {"completion": say})
         assert rows[0]["image"].size == (20, 40)
