@@ -29,7 +29,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from harness.config import DpoSettings, JudgeSettings, SftSettings, TrainingSettings, WorldSettings
-from harness.data.preferences import read_pairs, write_preferences
+from harness.data.preferences import stream_pairs, write_preferences
 from harness.judge.checkpoints import resolve
 from harness.judge.format import EMBEDDED, load_format
 from harness.provenance import packages
@@ -72,7 +72,7 @@ def write_world(root: Path, pairs: int) -> None:
     write_preferences(root / "pairs" / PAIRS, preference_rows(WorldSettings(pairs=pairs)), "embedded", Path())
     (root / "start/model.json").write_text(json.dumps({"model": "embedded:judge", "revision": None}))
     with (root / "contrasts/contrasts.jsonl").open("w") as file:
-        for pair in read_pairs(root / "pairs" / PAIRS):
+        for pair in stream_pairs(root / "pairs" / PAIRS):
             for second in (False, True):
                 said = [EMBEDDED.judgment(pair["rationale"], int(second == right)) for right in (True, False)]
                 contrast = {"id": pair["id"], "chosen_second": second, "chosen": said[0], "rejected": said[1]}

@@ -24,6 +24,9 @@ Train a judge by a recipe (or take a given model), ask it a benchmark, and compa
   harness run --recipe carevl --tasks vlrewardbench --preferences pairs.parquet --data bench.jsonl
       your own training pairs (id, image, question, chosen, rejected, caption) and your own benchmark
 
+  harness run --recipe carevl --tasks vlrewardbench --preferences pairs.jsonl --map question=prompt,chosen=good
+      the same, with columns of other names; `--preferences rlaif-v` takes a published source (harness ls preferences)
+
   harness run --recipe carevl --tasks vlrewardbench --set confidence.rule=majority --set dpo.beta=0.2
       one thing changed; whatever is not touched by it comes from the cache
 
@@ -41,6 +44,7 @@ List what there is.
   harness ls recipes      what can be trained, and what each is compared with
   harness ls tasks        the benchmarks, their data and protocols
   harness ls profiles     models, data and sizes for the recipes
+  harness ls preferences  published training pairs, their licences, and the benchmarks that they overlap
   harness ls runs         finished and unfinished runs, newest first
   harness ls baselines    runs accepted as baselines, and why
 """
@@ -230,7 +234,12 @@ def build_parser() -> Parser:
     run.add_argument("--limit", metavar="N", type=int, help="ask only N items, drawn by their hash")
     run.add_argument("--protocol", metavar="P", help="`harness ls tasks` lists each task's; P, or TASK=P,...")
     run.add_argument("--baseline", metavar="R", help="recipe to compare with, or `none` (default: the recipe's own)")
-    run.add_argument("--preferences", metavar="FILE", help="training pairs: parquet, JSONL or hub:NAME@REVISION")
+    run.add_argument(
+        "--preferences",
+        metavar="P",
+        help="training pairs: parquet, JSONL, hub:NAME@REVISION, or a source by name (`harness ls preferences`)",
+    )
+    run.add_argument("--map", metavar="F=C,...", help="columns of --preferences, such as question=prompt,chosen=good")
     run.add_argument(
         "--data",
         metavar="FILE",
@@ -245,7 +254,7 @@ def build_parser() -> Parser:
     _include(run)
 
     ls = verbs.add_parser("ls", help="list tasks, recipes, runs, ...", description=LS_HELP, formatter_class=raw)
-    ls.add_argument("kind", choices=("tasks", "recipes", "profiles", "runs", "baselines"))
+    ls.add_argument("kind", choices=("tasks", "recipes", "profiles", "preferences", "runs", "baselines"))
     _include(ls)
 
     check = verbs.add_parser("validate", help="what a profile needs", description=VALIDATE_HELP, formatter_class=raw)
@@ -412,7 +421,7 @@ def _include(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="a folder of your own with tasks/ or recipes/; repeatable",
+        help="a folder of your own with tasks/, recipes/ or preferences/; repeatable",
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from harness.errors import HarnessError, unknown
 
@@ -216,6 +216,18 @@ class ExpertSettings(AnsweringSection):
     """Sequence-classification models with one label: embedded ones, folders, or hub names."""
     batch_size: int = Field(64, ge=1)
     max_length: int = Field(4096, ge=1)
+    """Tokens an expert reads; of what is longer the end of the caption is cut, and the cuts are counted."""
+    prompt: str = "{caption} {question}"
+    """The words of the user's turn, around {caption} and {question}."""
+    controls: int = Field(200, ge=0)
+    """Pairs that the experts also score without a caption and with another image's; 0 for none."""
+
+    @field_validator("prompt")
+    @classmethod
+    def _has_fields(cls, prompt: str) -> str:
+        if missing := [name for name in ("{caption}", "{question}") if prompt.count(name) != 1]:
+            raise ValueError(f"it must hold {missing[0]} once")
+        return prompt
 
 
 class ConfidenceSettings(Section):
@@ -367,6 +379,77 @@ SECTIONS: dict[str, type[Section]] = {
 }
 
 
+class Ratings(Section):
+    """Pairs out of several rated responses: of each question the best against the worst."""
+
+    completions: str
+    """The column with the responses: a list of records, or a record of lists."""
+    response: str = "response"
+    """Where in a completion its text is."""
+    ratings: list[str] = Field(min_length=1)
+    """Where in a completion its ratings are, one an aspect; they count as their mean."""
+    least_gap: float = Field(0.0, ge=0)
+    """Means no further apart than this give no pair."""
+
+
+class Verdicts(Section):
+    """Pairs out of a judge's conversations: its prompt holds the responses, its answer the verdict."""
+
+    asked: str
+    said: str
+    """Where prompt and answer are."""
+    prompt: str
+    """A regular expression with the groups question, first and second."""
+    verdict: str
+    """A regular expression with the group better; its last match counts."""
+    first: list[str]
+    second: list[str]
+    """What `better` is, in lower case, where the first or the second response won; a tie is anything else."""
+
+    @field_validator("prompt", "verdict")
+    @classmethod
+    def _compiles(cls, pattern: str, info: ValidationInfo) -> str:
+        wanted = ("question", "first", "second") if info.field_name == "prompt" else ("better",)
+        try:
+            groups = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from None
+        if missing := [name for name in wanted if name not in groups]:
+            raise ValueError(f"it has no group {missing[0]}")
+        return pattern
+
+
+class PreferenceSource(Section):
+    """A published source of preference pairs, as `preferences/<name>.yaml` describes it.
+
+    A place is the name of a column, or a dotted path into it (`text.question`, `conversations.0.value`);
+    text on the way is read as JSON.
+    """
+
+    summary: str
+    hub: str
+    """The data set's name on the hub."""
+    revision: str | None = None
+    """A commit, tag or branch; None takes the newest, and the record says which that was."""
+    licence: str
+    files: list[str] = Field(min_length=1)
+    """Patterns of the files with the rows."""
+    archives: list[str] = []
+    """Zip files beside them with the images that the rows only name."""
+    columns: dict[str, str | list[str]]
+    """By field of a pair, its place; of several places the first that a row has."""
+    leave_out: list[str] = []
+    """Columns that mark a row as no pair, where they hold anything."""
+    ratings: Ratings | None = None
+    verdicts: Verdicts | None = None
+    overlap: list[str] = []
+    """Benchmarks that share questions with this source: what is trained on it must not be claimed there."""
+    folder: str | None = None
+    """A local copy, from `--preferences NAME=FOLDER`."""
+
+    indifferent: ClassVar[frozenset[str]] = frozenset({"summary", "folder"})
+
+
 class RunConfig(Section):
     """Everything that decides the outcome of a run.
 
@@ -389,7 +472,11 @@ class RunConfig(Section):
     prompts: dict[str, str] = {}
     """By task, the file of a prompt in place of the task's own; only where one is given."""
     preferences: str = "embedded"
-    """Training pairs, likewise."""
+    """Training pairs: `embedded`, a file, `hub:NAME@REVISION`, or a source by name (`harness ls preferences`)."""
+    columns: dict[str, str] | None = None
+    """By field of a preference pair, the column of `preferences` that holds it (`--map`)."""
+    source: PreferenceSource | None = None
+    """What `preferences` names, where it names a source."""
     fingerprints: dict[str, str] = {}
     """Hashes of what is only named: files, models, code. A change of any is another configuration."""
     judge: JudgeSettings | None = None

@@ -1,8 +1,8 @@
 """Names to tasks, recipes, profiles and runs, found by path and loaded only when asked for.
 
 A folder of content has the shape of this repository: `tasks/<name>/<name>.yaml`,
-`recipes/<name>/recipe.py`, `recipes/profiles/<name>.yaml`. `--include-path` adds folders; the
-first that holds a name wins, the user's before ours.
+`recipes/<name>/recipe.py`, `recipes/profiles/<name>.yaml`, `preferences/<name>.yaml`. `--include-path`
+adds folders; the first that holds a name wins, the user's before ours.
 """
 
 import importlib.util
@@ -14,19 +14,22 @@ from types import ModuleType
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
-from harness.config import read_yaml
+from harness.config import PreferenceSource, read_yaml
 from harness.errors import HarnessError, unknown
 from harness.records import Kind
 
 
 def content_roots(include: Sequence[Path] = ()) -> list[Path]:
-    """List the folders that hold `tasks/` and `recipes/`: the user's, then ours."""
+    """List the folders that hold `tasks/`, `recipes/` and `preferences/`: the user's, then ours."""
     package = Path(__file__).parent
     ours = package / "content" if (package / "content").is_dir() else package.parent
     for path in include:
         if not path.is_dir():
-            raise HarnessError(f"--include-path {path} is no folder.", "Name one that holds tasks/ or recipes/.")
+            raise HarnessError(
+                f"--include-path {path} is no folder.", "Name one that holds tasks/, recipes/ or preferences/."
+            )
     return [*include, ours]
 
 
@@ -138,6 +141,28 @@ def load_profile(name: str, roots: Sequence[Path]) -> dict[str, Any]:
     if name not in paths:
         raise unknown("profile", name, paths, "`harness ls profiles` describes them.")
     return read_yaml(paths[name])
+
+
+def find_preferences(roots: Sequence[Path]) -> dict[str, Path]:
+    """Map the names of published sources of preference pairs to their files."""
+    return _find(roots, "preferences/*.yaml")
+
+
+def load_preferences(name: str, roots: Sequence[Path]) -> PreferenceSource:
+    """Read the source of preference pairs called `name`, or `NAME=FOLDER` with a local copy."""
+    name, _, folder = name.partition("=")
+    paths = find_preferences(roots)
+    if name not in paths:
+        hint = (
+            "`harness ls preferences` describes them; a file ends in .parquet or .jsonl, and hub:NAME names the hub's."
+        )
+        raise unknown("source of preferences", name, paths, hint)
+    try:
+        return PreferenceSource.model_validate(read_yaml(paths[name]) | {"folder": folder or None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise HarnessError(f"{paths[name]}, field {field}: {first['msg']}.", "Copy preferences/rlaif-v.yaml.") from None
 
 
 @dataclass(frozen=True)

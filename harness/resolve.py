@@ -16,13 +16,16 @@ from harness.config import (
     spread_engine,
     validated,
 )
-from harness.data.tables import fingerprint, path_fingerprint
+from harness.data.mapping import check_map
+from harness.data.preferences import FIELDS, is_source
+from harness.data.published import source_files
+from harness.data.tables import data_fingerprint, fingerprint, path_fingerprint
 from harness.engines.choosing import resolve_engines
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import folder_fingerprint, resolve
 from harness.precision import resolve_sections
 from harness.protocols import find_protocol
-from harness.registry import Recipe, expand_tasks, find_tasks, load_profile, load_task
+from harness.registry import Recipe, expand_tasks, find_tasks, load_preferences, load_profile, load_task
 from harness.training.stages import code_hash, versions
 
 
@@ -58,7 +61,7 @@ def resolve_config(
     for text in assignments:
         assign(settings, *parse_assignment(text))
     spread_engine(settings)
-    settings["fingerprints"] = {}
+    settings["fingerprints"], settings["source"] = {}, None
     _expand(settings, recipe, roots)
     used = _sections(validated(settings), recipe)
     for name in SECTIONS:
@@ -69,7 +72,10 @@ def resolve_config(
     if recipe and not recipe.seeded:
         settings["seeds"] = [0]
     if recipe is None or "sft" not in recipe.sections:
-        settings.pop("preferences", None)
+        for name in ("preferences", "columns", "source"):
+            settings.pop(name, None)
+    elif is_source(settings.get("preferences")):
+        settings["source"] = load_preferences(settings["preferences"], roots).model_dump()
     config = resolve_sections(validated(settings))
     config = resolve_engines(config) if here else config
     _check_choices(config, recipe, roots)
@@ -144,6 +150,13 @@ def _check_choices(config: RunConfig, recipe: Recipe | None, roots: Sequence[Pat
         for name, section in (("sft", config.sft), ("dpo", config.dpo)):
             if section:
                 accumulation(name, section, config.training.world)
+    if config.columns:
+        check_map(config.columns, FIELDS)
+        if config.source or config.preferences == "embedded":
+            fix = "Drop --map; it is for a file, or a data set of the hub's."
+            raise HarnessError(f"--preferences {config.preferences} brings its own columns.", fix)
+    if config.source and config.source.folder:
+        source_files(config.source, Path(config.source.folder))
     if recipe and recipe.embedded_only and config.preferences != "embedded":
         raise HarnessError(f"recipe {recipe.name} knows the truth of the embedded world only.", "Drop --preferences.")
 
@@ -153,6 +166,9 @@ def _fingerprints(config: RunConfig, recipe: Recipe | None, roots: Sequence[Path
     tasks = [load_task(name, roots) for name in config.tasks]
     named = {f"data of {task}": name for task, name in config.data.items()} | {"preferences": config.preferences}
     found = {key: path_fingerprint(Path(name))[:16] for key, name in named.items() if _is_file(name)}
+    if config.source and config.source.folder:
+        files = source_files(config.source, Path(config.source.folder))
+        found["preferences"] = hashlib.sha256("".join(map(data_fingerprint, files)).encode()).hexdigest()[:16]
     found |= {f"prompt of {task}": fingerprint(Path(path))[:16] for task, path in config.prompts.items()}
     if config.judge:
         found["judge"] = resolve(config.judge.model, config.judge.revision).fingerprint
@@ -179,4 +195,9 @@ def _revised(name: str) -> tuple[str, str | None]:
 
 
 def _is_file(source: str | None) -> bool:
-    return source is not None and source not in ("embedded", "hub") and not source.startswith("hub:")
+    return (
+        source is not None
+        and source not in ("embedded", "hub")
+        and not source.startswith("hub:")
+        and not is_source(source)
+    )

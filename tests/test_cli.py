@@ -147,6 +147,28 @@ def test_a_dry_run_checks_local_data_and_says_that_the_hub_was_not_looked_at(tmp
     ):
         assert dry(*arguments) == 2
         assert says in capsys.readouterr().err
+    other = tmp_path / "other.jsonl"
+    told = {"id": "a", "picture": image, "text": json.dumps({"q": "what?"}), "good": "c", "rejected": "r"}
+    other.write_text(json.dumps(told) + "\n")
+    names = "image=picture,question=text.q,chosen="
+    assert dry("--preferences", str(other), "--map", names + "good") == 0
+    assert f"preferences: the first 1 rows of {other} are well formed" in capsys.readouterr().out
+    for arguments, says in (
+        (
+            ["--preferences", str(other), "--map", names + "best"],
+            "other.jsonl, row 1: no column 'best' for 'chosen'. Its columns: good, id, picture, rejected, text.",
+        ),
+        (["--preferences", str(other), "--map", "chose=good"], "Did you mean 'chosen'?"),
+        (["--preferences", "rlaif-v", "--map", "chosen=good"], "--preferences rlaif-v brings its own columns."),
+        (["--preferences", "rlaifv"], "Did you mean 'rlaif-v'?"),
+        (["--preferences", f"rlaif-v={tmp_path}"], f"{tmp_path} holds no RLAIF-V-Dataset_*.parquet"),
+    ):
+        assert dry(*arguments) == 2
+        assert says in capsys.readouterr().err
+    assert dry("--preferences", "rlaif-v") == 0
+    out = capsys.readouterr().out
+    assert "rlaif-v shares questions with vlrewardbench: deduplicate" in out
+    assert "preferences: rlaif-v is not looked at by --dry-run." in out
     # the baseline's data count too
     assert dry("--recipe", "zero-shot", "--baseline", "distill", "--preferences", str(bench)) == 2
     assert dry("--data", "hub") == 0

@@ -32,6 +32,7 @@ def test_the_wheel_works_in_another_folder(tmp_path: Path) -> None:
     assert Path(harness("compare", "--help").split(told)[1].splitlines()[0]).is_file()
     assert "vlrewardbench" in harness("ls", "tasks")
     assert "carevl" in harness("ls", "recipes")
+    assert "openbmb/RLAIF-V-Dataset" in harness("ls", "preferences")
     small = ["--set", "world.items=4", "--baseline", "none"]
     assert "8 answers" in harness("run", "--recipe", "zero-shot", "--tasks", "vlrewardbench", *small)
     assert "Gemini-1.5-Pro" in harness("leaderboard", "--task", "vlrewardbench", "--published", "--format", "html")

@@ -1,16 +1,17 @@
 """Preference pairs for training: what a recipe may see of them, and nothing else."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.data.tables import (
+    JSON_LINES,
     Field,
     Row,
     checked_rows,
     identifier,
     image_bytes,
-    read_columns,
+    parquet_rows,
     speech,
     text,
     write_rows,
@@ -33,18 +34,45 @@ TEXT_COLUMNS = [name for name in COLUMNS if name != "image"]
 ALIASES = {"category": "slice"}
 
 
-def write_preferences(path: Path, rows: Iterable[Row], source: str, folder: Path) -> dict[str, Any]:
-    """Check `rows` and write them as a canonical table; return its counts."""
+def is_source(name: str | None) -> bool:
+    """Tell whether `--preferences` names a published source, or `NAME=FOLDER`, and no file, hub data set or world."""
+    if name is None or name == "embedded" or name.startswith("hub:"):
+        return False
+    source, equals, _ = name.partition("=")
+    path = Path(name)
+    is_path = path.suffix in (".parquet", *JSON_LINES) or "/" in source or path.exists()
+    return bool(equals and "/" not in source) or not is_path
+
+
+def write_preferences(
+    path: Path,
+    rows: Iterable[Row],
+    source: str,
+    folder: Path,
+    open_image: Callable[[Any, Path], bytes] | None = None,
+) -> dict[str, Any]:
+    """Check `rows` and write them as a canonical table, as they come; return its counts.
+
+    Args:
+        path: the table.
+        rows: in the fields of `--preferences`.
+        source: what messages call them.
+        folder: where relative image paths start.
+        open_image: reads an image in another way than from bytes, path or data URL.
+    """
     counts = {"captions": 0}
 
     def canonical() -> Iterator[Row]:
-        for row in checked_rows(rows, FIELDS, source, folder, ALIASES):
+        for row in checked_rows(rows, FIELDS, source, folder, ALIASES, open_image=open_image):
             counts["captions"] += row["caption"] is not None
             yield row
 
     return {"pairs": write_rows(path, canonical(), COLUMNS), **counts, "source": source}
 
 
-def read_pairs(path: Path) -> list[Row]:
-    """Read every pair without its image."""
-    return read_columns(path, TEXT_COLUMNS)
+def stream_pairs(path: Path, columns: Sequence[str] = TEXT_COLUMNS) -> Iterator[Row]:
+    """Yield every pair in turn, without its image unless `columns` names it."""
+    for row in parquet_rows(path, list(columns)):
+        if "image" in row:
+            row["image"] = row["image"]["bytes"]
+        yield row

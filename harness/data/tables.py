@@ -9,8 +9,10 @@ import base64
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,12 +61,19 @@ def identifier(value: Any) -> str:
 def fingerprint(path: Path) -> str:
     """Hash a file's content."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        about = path.stat()
+        return _hashed(path, about.st_size, about.st_mtime_ns)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", "Check the path.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", "Name a parquet or JSONL file.") from None
+
+
+@cache
+def _hashed(path: Path, size: int, changed: int) -> str:
+    """Hash a file once while it stays as it is: a plan and its stages ask for the same ones."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def data_fingerprint(path: Path) -> str:
@@ -87,24 +96,31 @@ def path_fingerprint(path: Path) -> str:
     return hashlib.sha256("".join(p.name + data_fingerprint(p) for p in files).encode()).hexdigest()
 
 
+ROWS_AT_A_TIME = 64
+"""Rows held in memory while a table is read; with their images they may be large."""
+
+
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a parquet or JSONL file as they are."""
+    """Yield the rows of a parquet or JSONL file as they are, a few at a time."""
     if path.suffix == ".parquet":
-        yield from _parquet_rows(path)
+        yield from parquet_rows(path)
     elif path.suffix in JSON_LINES:
         yield from _json_rows(path)
     else:
         raise DataError(f"{path} is neither parquet nor JSONL.", "Name a file ending in .parquet or .jsonl.")
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+def parquet_rows(path: Path, columns: list[str] | None = None) -> Iterator[Row]:
+    """Yield the rows of a parquet file, or some columns of them, a few at a time."""
     import pyarrow
     import pyarrow.parquet
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=256):
-                yield from batch.to_pylist()
+            # asked for all of them at once, it would hold the groups that are read already
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=[group], columns=columns):
+                    yield from batch.to_pylist()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", "Check the path.") from None
     except (pyarrow.ArrowInvalid, OSError) as error:
@@ -114,23 +130,30 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
 def _json_rows(path: Path) -> Iterator[Row]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        file = path.open("rb")
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", "Check the path.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.", "Name a parquet or JSONL file.") from None
+    with file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield _json_row(line, f"{path}, row {number}")
+
+
+def _json_row(line: bytes, where: str) -> Row:
+    try:
+        text = line.decode("utf-8")
+        row = json.loads(text)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}).", "Convert it.") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            torn = number == len(lines)
-            fix = "The last line is torn: write the file again." if torn else "Mend the line."
-            raise DataError(f"{path}, row {number}: not valid JSON ({error.msg}).", fix) from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, row {number}: {line[:40]!r} is no JSON object.", "Write one object a line.")
-        yield row
+        raise DataError(f"{where}: not UTF-8 text ({error.reason} at byte {error.start}).", "Convert it.") from None
+    except json.JSONDecodeError as error:
+        # only the last line can lack its end
+        fix = "Mend the line." if line.endswith(b"\n") else "The last line is torn: write the file again."
+        raise DataError(f"{where}: not valid JSON ({error.msg}).", fix) from None
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: {text[:40].strip()!r} is no JSON object.", "Write one object a line.")
+    return row
 
 
 def checked_rows(
@@ -158,12 +181,12 @@ def checked_rows(
     Raises:
         DataError: naming file, row, field, value and fix.
     """
-    seen: dict[str, str] = {}
+    seen: dict[bytes, bytes] = {}
     number = 0
     for number, row in enumerate(rows, 1):
         clean = checked_row(row, number, fields, source, folder, aliases, image, open_image)
-        content = hashlib.sha256(json.dumps(clean, default=_json_bytes, sort_keys=True).encode()).hexdigest()
-        name = json.dumps([clean[key] for key in keys])
+        content = _digest(clean)
+        name = _digest([clean[key] for key in keys])
         if (known := seen.get(name)) is not None:
             if known != content:
                 first = f"field {keys[0]!r}: {clean[keys[0]]!r}"
@@ -204,7 +227,7 @@ def checked_row(
             clean[name] = None
             continue
         try:
-            clean[name] = field.parse((open_image or _image)(value, folder) if name == image else value)
+            clean[name] = field.parse((open_image or image_of)(value, folder) if name == image else value)
         except (ValueError, TypeError, LookupError, OSError) as error:
             shown = _shown(value)
             detail = f" ({error})" if str(error) else ""
@@ -212,6 +235,11 @@ def checked_row(
                 f"{source}, row {number}, field {name!r}: {shown} is not {field.wanted}{detail}.", "Mend the row."
             ) from None
     return clean
+
+
+def _digest(value: Any) -> bytes:
+    """Hash what a row holds: one is kept of every row, so it is short."""
+    return hashlib.blake2b(json.dumps(value, default=_json_bytes, sort_keys=True).encode(), digest_size=16).digest()
 
 
 def _shown(value: Any) -> str:
@@ -227,7 +255,7 @@ def _json_bytes(value: Any) -> str:
     raise TypeError(type(value).__name__)
 
 
-def _image(value: Any, folder: Path) -> bytes:
+def image_of(value: Any, folder: Path) -> bytes:
     """Return the encoded bytes of an image given in any of the usual ways."""
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
@@ -247,7 +275,7 @@ def image_or_name(value: Any, folder: Path) -> bytes | str:
     A leading `image/` or `images/` is left out of a name: benchmarks spell it either way.
     """
     try:
-        return _image(value, folder)
+        return image_of(value, folder)
     except FileNotFoundError:
         name = Path(str(value.get("path") if isinstance(value, dict) else value))
         return str(Path(*name.parts[1:]) if name.parts[0] in ("image", "images") and name.parts[1:] else name)
@@ -273,6 +301,18 @@ def image_bytes(value: Any) -> bytes:
     return bytes(value)
 
 
+def opened(data: bytes) -> Any:
+    """Open an image, upright; its pixels are decoded when they are asked for, its size is known at once."""
+    from PIL import ExifTags, Image, ImageOps
+
+    image = Image.open(io.BytesIO(data))
+    # asking a PNG for what it does not have would decode it
+    if image.format != "PNG" or "exif" in image.info:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
+    return image
+
+
 def image_hash(data: bytes) -> str:
     """Hash an image by its pixels, so that a re-encoded copy is the same image."""
     from PIL import Image
@@ -282,8 +322,12 @@ def image_hash(data: bytes) -> str:
         return hashlib.sha256(f"{pixels.size}".encode() + pixels.tobytes()).hexdigest()[:16]
 
 
+PART_ROWS, PART_BYTES = 256, 64 * 2**20
+"""When a part of a table is written: after so many rows, or so many bytes of images."""
+
+
 def write_rows(path: Path, rows: Iterable[Row], columns: Mapping[str, str]) -> int:
-    """Write rows as parquet, 256 at a time; return how many.
+    """Write rows as parquet, part by part as they come; return how many.
 
     Args:
         path: the file.
@@ -303,27 +347,82 @@ def write_rows(path: Path, rows: Iterable[Row], columns: Mapping[str, str]) -> i
     }
     schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
     images = [name for name, kind in columns.items() if kind == "image"]
-    written = 0
+    written = size = 0
     part: list[Row] = []
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+
+        def flush() -> None:
+            nonlocal written, size
+            writer.write_table(pa.Table.from_pylist(part, schema))
+            written, size = written + len(part), 0
+            part.clear()
+
         for row in rows:
             part.append({**row, **{name: {"bytes": row[name], "path": None} for name in images}})
-            if len(part) == 256:
-                writer.write_table(pa.Table.from_pylist(part, schema))
-                written += len(part)
-                part = []
+            size += sum(len(row[name]) for name in images)
+            if len(part) == PART_ROWS or size >= PART_BYTES:
+                flush()
         if part:
-            writer.write_table(pa.Table.from_pylist(part, schema))
-            written += len(part)
+            flush()
     return written
 
 
-def open_images(path: Path) -> Callable[[int], bytes]:
-    """Open the images of a canonical table: by place, each read from the disk when it is asked for."""
-    import datasets
+def arrow_copy(path: Path, columns: list[str]) -> Path:
+    """Copy columns of a parquet table into an Arrow stream beside it, once, so that rows can be read at any place."""
+    import pyarrow as pa
+    import pyarrow.parquet
 
-    table = datasets.Dataset.from_parquet(str(path), columns=["image"], cache_dir=str(path.parent / "arrow"))
-    return lambda place: bytes(table[place]["image"]["bytes"])
+    copy = path.with_suffix(".arrow")
+    if not copy.exists():
+        part = _part_of(copy)
+        with pyarrow.parquet.ParquetFile(path) as file, pa.OSFile(str(part), "wb") as sink:
+            schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+            with pa.ipc.new_stream(sink, schema) as writer:
+                for group in range(file.num_row_groups):
+                    writer.write_table(file.read_row_group(group, columns).select(columns))
+        part.replace(copy)
+    return copy
+
+
+def _part_of(path: Path) -> Path:
+    """Name a file that is put in the place of `path` when it is whole; several processes may be at it."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
+
+
+def row_count(path: Path) -> int:
+    """Count the rows of a canonical table."""
+    import pyarrow.parquet
+
+    return int(pyarrow.parquet.read_metadata(path).num_rows)
+
+
+def open_images(path: Path) -> Callable[[int], bytes]:
+    """Open the images of a canonical table: by place, each read from the disk when it is asked for.
+
+    They are laid end to end in a file beside the table, once. It is read and not mapped into memory, where
+    the images of a large table would count as the process's own.
+    """
+    import numpy as np
+
+    images, ends = path.with_suffix(".images"), path.with_suffix(".ends.npy")
+    if not ends.exists():
+        lengths = []
+        with (part := _part_of(images)).open("wb") as file:
+            for row in parquet_rows(path, ["image"]):
+                lengths.append(file.write(row["image"]["bytes"]))
+        part.replace(images)
+        with (part := _part_of(ends)).open("wb") as file:
+            np.save(file, np.cumsum(lengths, dtype=np.int64))
+        part.replace(ends)
+    stops = np.load(ends)
+
+    def read(place: int) -> bytes:
+        start, stop = int(stops[place - 1]) if place else 0, int(stops[place])
+        with images.open("rb") as file:
+            file.seek(start)
+            return file.read(stop - start)
+
+    return read
 
 
 def read_columns(path: Path, columns: list[str]) -> list[Row]:
@@ -340,14 +439,22 @@ def hub_folder(spec: str) -> Path:
     Raises:
         HarnessError: if the hub cannot be reached and nothing is cached.
     """
-    require(f"reading {spec!r} from the hub", "train", ("datasets",))
+    name, _, revision = spec.partition("@")
+    return hub_snapshot(name, revision or None, ["*.jsonl", "*.jpg", "*.jpeg", "*.png"])
+
+
+def hub_snapshot(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
+    """Bring the files of a hub data set that fit `patterns`; return their folder, named by the commit.
+
+    Raises:
+        HarnessError: if the hub cannot be reached and nothing is cached.
+    """
+    require(f"reading {name!r} from the hub", "train", ("datasets",))
     import huggingface_hub
 
-    name, _, revision = spec.partition("@")
-    wanted = ["*.jsonl", "*.jpg", "*.jpeg", "*.png"]
     try:
         folder = huggingface_hub.snapshot_download(
-            name, repo_type="dataset", revision=revision or None, allow_patterns=wanted
+            name, repo_type="dataset", revision=revision, allow_patterns=list(patterns)
         )
     except (ConnectionError, FileNotFoundError, OSError, ValueError) as error:
         raise _unreachable(name, error) from None

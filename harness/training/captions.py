@@ -17,34 +17,24 @@ def caption(
     out: Path, pairs: Artifact, base: Artifact, judge: JudgeSettings, settings: CaptionSettings, *, progress: Progress
 ) -> dict[str, Any]:
     """Fill in missing captions; equal images are described once, and after a crash those that are owed."""
-    from harness.data.preferences import COLUMNS
+    from harness.data.preferences import COLUMNS, stream_pairs
     from harness.data.tables import image_hash, write_rows
 
     table = pairs.path / PAIRS
     bare: dict[str, int] = {}
-    for place, row in enumerate(_rows(table)):
+    for place, row in enumerate(stream_pairs(table, list(COLUMNS))):
         if row["caption"] is None:
             bare.setdefault(image_hash(row["image"]), place)
     described = _describe(out, table, bare, judge_settings(judge, base), settings, progress) if bare else {}
 
     def filled() -> Iterator[dict[str, Any]]:
-        for row in _rows(table):
+        for row in stream_pairs(table, list(COLUMNS)):
             if row["caption"] is None:
                 row["caption"] = described[image_hash(row["image"])] or "nothing"
             yield row
 
     count = write_rows(out / PAIRS, filled(), COLUMNS)
     return {"pairs": count, "captioned": len(bare)}
-
-
-def _rows(table: Path) -> Iterator[dict[str, Any]]:
-    """Read pairs with their images, a few at a time."""
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(table) as file:
-        for batch in file.iter_batches(256):
-            for row in batch.to_pylist():
-                yield row | {"image": row["image"]["bytes"]}
 
 
 def _describe(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.config import ConfidenceSettings
-from harness.data.preferences import read_pairs
+from harness.data.preferences import stream_pairs
 from harness.errors import HarnessError, unknown
 from harness.training.experts import read_scores
 from harness.training.sources import PAIRS
@@ -68,11 +68,10 @@ def split_by_confidence(
     out: Path, pairs: Artifact, scores: Artifact, settings: ConfidenceSettings, *, progress: Progress
 ) -> dict[str, Any]:
     """Split pairs into high and low confidence; report how the experts agree with the label."""
-    rows, scored = read_pairs(pairs.path / PAIRS), read_scores(scores)
-    chosen, rejected = (np.array([scored[row["id"]][side] for row in rows]) for side in ("chosen", "rejected"))
+    rows = list(stream_pairs(pairs.path / PAIRS, ["slice"]))
+    ids, chosen, rejected = read_scores(scores)
     margins = normalised_margins(chosen, rejected)
     keep = find_rule(settings.rule)(margins)
-    ids = [row["id"] for row in rows]
     split = {
         "high": [name for name, kept in zip(ids, keep, strict=True) if kept],
         "low": [name for name, kept in zip(ids, keep, strict=True) if not kept],

@@ -2,14 +2,16 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness.config import DpoSettings, JudgeSettings, TrainingSettings
 from harness.judge.format import JudgeFormat
 from harness.training.jobs import Job, train
+from harness.training.lengths import fitting
 from harness.training.negatives import read_contrasts
-from harness.training.rows import conversation, present, with_images
+from harness.training.rows import Presented, present_as, training_rows
 from harness.training.sources import judge_settings
 from harness.training.stages import Artifact, Progress
 
@@ -77,7 +79,6 @@ def tune(job: DpoJob, progress: Progress) -> dict[str, Any]:
         CheckReference,
         ReportProgress,
         configured,
-        fitting,
         starting_model,
         thinned,
         train_and_save,
@@ -122,14 +123,9 @@ def tune(job: DpoJob, progress: Progress) -> dict[str, Any]:
 
 def _rows(job: DpoJob, format_: JudgeFormat) -> Any:
     contrasts = read_contrasts(job.contrasts)
-    shown = {(p.pair["id"], p.chosen_second): p for p in present(job.pairs, format_, {c["id"] for c in contrasts})}
-    presented = [shown[c["id"], c["chosen_second"]] for c in contrasts]
-    return with_images(
-        job.pairs,
-        [p.place for p in presented],
-        {
-            "prompt": [conversation("user", p.prompt) for p in presented],
-            "chosen": [conversation("assistant", c["chosen"]) for c in contrasts],
-            "rejected": [conversation("assistant", c["rejected"]) for c in contrasts],
-        },
-    )
+    shown = present_as(job.pairs, format_, [(c["id"], c["chosen_second"]) for c in contrasts])
+    return training_rows(job.pairs, shown, {side: _side_of(contrasts, side) for side in ("chosen", "rejected")})
+
+
+def _side_of(contrasts: list[dict[str, Any]], side: str) -> Callable[[int, Presented], str]:
+    return lambda number, _: str(contrasts[number][side])

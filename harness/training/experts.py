@@ -1,74 +1,169 @@
 """Experts: textual reward models that read caption and question, and score a response."""
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.config import ExpertSettings
-from harness.data.preferences import read_pairs
-from harness.data.tables import read_columns, write_rows
+from harness.data.preferences import stream_pairs
+from harness.data.tables import row_count, write_rows
+from harness.errors import HarnessError
 from harness.training.sources import PAIRS
 from harness.training.stages import ENGINE, Artifact, Progress
 
 Row = dict[str, Any]
+Text = tuple[str, str, str]
+"""Caption, question and response."""
 SCORES = "scores.parquet"
+PAIRS_AT_A_TIME = 4096
+"""Pairs whose texts are in memory at once; the longest go into batches with their like."""
+
+
+class Words:
+    """How a caption, a question and a response become the tokens that an expert reads.
+
+    Of a text that is too long the end of the caption is cut, which says less with every word; question
+    and response are never cut, since a score of half a response is a score of another one.
+    """
+
+    def __init__(self, name: str, tokenizer: Any, settings: ExpertSettings, reach: int | None = None) -> None:
+        if not tokenizer.chat_template:
+            fix = "Name a reward model that brings one: a response is scored as the assistant's turn."
+            raise HarnessError(f"expert {name!r} has no chat template.", fix)
+        self.name, self.tokenizer, self.prompt = name, tokenizer, settings.prompt
+        self.reach = reach
+        self.most = min(settings.max_length, reach or settings.max_length)
+        self.cut = self.longer = 0
+
+    def ids(self, caption: str, question: str, response: str) -> list[int]:
+        """Tokenise one user turn (caption, question) and one assistant turn (response).
+
+        Raises:
+            HarnessError: if question and response alone are longer than the expert can read.
+        """
+        ids = self._ids(caption, question, response)
+        if len(ids) <= self.most:
+            return ids
+        ends = [0, *(word.end() for word in re.finditer(r"\S+", caption))]
+        low, high = 0, len(ends) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = len(self._ids(caption[: ends[middle]], question, response)) <= self.most
+            low, high = (middle, high) if fits else (low, middle)
+        ids = self._ids(caption[: ends[low]], question, response)
+        self.cut += 1
+        self.longer += len(ids) > self.most
+        if self.reach and len(ids) > self.reach:
+            raise HarnessError(
+                f"expert {self.name!r} reads {self.reach} tokens, and a question and its response alone are {len(ids)} "
+                f"({question[:40]!r}).",
+                "Leave that pair out, or name an expert that reads more.",
+            )
+        return ids
+
+    def _ids(self, caption: str, question: str, response: str) -> list[int]:
+        values = {"caption": caption, "question": question}
+        # not str.format: the prompt may hold other braces
+        asked = re.sub(r"\{(caption|question)\}", lambda field: values[field[1]], self.prompt)
+        chat = [
+            {"role": "user", "content": asked if caption else asked.strip()},
+            {"role": "assistant", "content": response},
+        ]
+        text = self.tokenizer.apply_chat_template(chat, tokenize=False)
+        # the template writes its own BOS; a second one would shift every score
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        return ids
+
+
+@contextmanager
+def _loading(name: str) -> Iterator[None]:
+    from harness.judge.checkpoints import loading
+
+    try:
+        with loading(name):
+            yield
+    except HarnessError as error:
+        if "trust_remote_code" in str(error.__cause__):
+            raise HarnessError(
+                f"expert {name!r} wants code of its own to be run (trust_remote_code), which the harness never does.",
+                "Name a reward model of a class that transformers has.",
+            ) from error
+        raise
 
 
 class Expert:
     """One sequence-classification reward model with a single label."""
 
     def __init__(self, name: str, settings: ExpertSettings, work: Path) -> None:
-        from transformers import AutoTokenizer
+        from transformers import AutoConfig, AutoTokenizer
 
         from harness.engines.engine import open_scorer
-        from harness.judge.checkpoints import loading, resolve
+        from harness.judge.checkpoints import resolve
 
         model, _, revision = name.partition("@")
         ref = resolve(model, revision or None)
-        with loading(model):
-            self.tokenizer = AutoTokenizer.from_pretrained(ref.location, revision=ref.revision)
-        self.settings = settings
+        with _loading(model):
+            # asked nothing, transformers would ask at the terminal whether to run a model's own code
+            mine = {"revision": ref.revision, "trust_remote_code": False}
+            config = AutoConfig.from_pretrained(ref.location, **mine).get_text_config()
+            tokenizer = AutoTokenizer.from_pretrained(ref.location, **mine)
+        self.words = Words(name, tokenizer, settings, getattr(config, "max_position_embeddings", None))
         self.scorer = open_scorer(name, settings, work)
 
-    def encode(self, caption: str, question: str, response: str) -> list[int]:
-        """Tokenise one user turn (caption, question) and one assistant turn (response)."""
-        chat = [
-            {"role": "user", "content": f"{caption} {question}"},
-            {"role": "assistant", "content": response},
-        ]
-        text = self.tokenizer.apply_chat_template(chat, tokenize=False)
-        # the template writes its own BOS; a second one would shift every score
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
-        return ids[-self.settings.max_length :]
-
-    def score(self, texts: Sequence[tuple[str, str, str]], on_batch: Callable[[int], None]) -> list[float]:
+    def score(self, texts: Sequence[Text], on_batch: Callable[[int], None]) -> list[float]:
         """Score (caption, question, response) triples; comparable only within one prompt."""
-        return self.scorer.score([self.encode(*text) for text in texts], on_batch)
+        return self.scorer.score([self.words.ids(*text) for text in texts], on_batch)
 
     def close(self) -> None:
         """Give back what its engine holds."""
         self.scorer.close()
 
 
+def finite(scores: list[float], name: str, ids: Iterable[str]) -> list[float]:
+    """Return an expert's scores, refusing one that is none.
+
+    Raises:
+        HarnessError: naming expert and pair; a NaN would count as disagreement, and nobody would know.
+    """
+    for score, pair in zip(scores, ids, strict=True):
+        if not np.isfinite(score):
+            raise HarnessError(
+                f"expert {name!r} gives {score} to a response of pair {pair!r}.",
+                "Compute in float32 (--set experts.precision=float32), or leave the expert or the pair out.",
+            )
+    return scores
+
+
 def expert_scores(out: Path, pairs: Artifact, settings: ExpertSettings, *, progress: Progress) -> dict[str, Any]:
     """Let every expert score both responses of every pair from the caption.
 
     Writes one row a pair: id, and per expert the score of the chosen and of the rejected response.
+    Reports, on a sample of the pairs, how often the experts agree with the label, and how often they
+    still do without the caption and with that of another image.
     """
-    rows = read_pairs(pairs.path / PAIRS)
-    progress.total(2 * len(rows) * len(settings.models), "scores")
-    texts = [(row["caption"], row["question"], row[side]) for row in rows for side in ("chosen", "rejected")]
-    columns = []
-    for name in settings.models:
-        with closing(Expert(name, settings, out / ENGINE)) as expert:
-            columns.append(expert.score(texts, progress.advance))
-    table = [
-        {"id": row["id"], "chosen": [c[2 * i] for c in columns], "rejected": [c[2 * i + 1] for c in columns]}
-        for i, row in enumerate(rows)
-    ]
+    path = pairs.path / PAIRS
+    count, controls = row_count(path), control_pairs(path, settings.controls)
+    per_expert = 2 * (count + len(controls.no_caption) + len(controls.other_caption))
+    progress.total(per_expert * len(settings.models), "scores")
+    experts = [_scored(out / ENGINE, name, path, count, controls, settings, progress) for name in settings.models]
+    table = (
+        {"id": row["id"], "chosen": [e.scores[i, 0] for e in experts], "rejected": [e.scores[i, 1] for e in experts]}
+        for i, row in enumerate(stream_pairs(path, ["id"]))
+    )
     write_rows(out / SCORES, table, {"id": "text", "chosen": "floats", "rejected": "floats"})
-    return {"experts": len(columns), "pairs": len(rows)}
+    info: dict[str, Any] = {"experts": len(experts), "pairs": count, "texts": per_expert}
+    info |= {"captions_cut": [e.cut for e in experts], "still_too_long": [e.longer for e in experts]}
+    if controls.places:
+        shares = {name: [e.agreement[name] for e in experts] for name in experts[0].agreement}
+        info["controls"] = {"pairs": len(controls.places), "of_other_caption": len(controls.other_caption), **shares}
+    return info
 
 
 def fingerprints(settings: ExpertSettings) -> list[str]:
@@ -83,6 +178,81 @@ def fingerprints(settings: ExpertSettings) -> list[str]:
 expert_scores.also = lambda pairs, settings: fingerprints(settings)  # type: ignore[attr-defined]
 
 
-def read_scores(scores: Artifact) -> dict[str, Row]:
-    """Read expert scores by pair id."""
-    return {row["id"]: row for row in read_columns(scores.path / SCORES, ["id", "chosen", "rejected"])}
+class Controls(NamedTuple):
+    """Pairs that the experts score again, with other captions than their own."""
+
+    places: list[int]
+    """Their places in the table."""
+    no_caption: list[Row]
+    other_caption: list[Row]
+    """With the caption of another of them; fewer where all have the same one."""
+
+
+def control_pairs(path: Path, size: int) -> Controls:
+    """Draw `size` pairs by a fixed seed, and give each the caption of another, which differs from its own.
+
+    Equal images have equal captions, so another caption is one of another image.
+    """
+    count = row_count(path)
+    rng = random.Random("expert controls")
+    drawn = sorted(rng.sample(range(count), min(size, count)))
+    places = set(drawn)
+    rows = [row for place, row in enumerate(stream_pairs(path)) if place in places] if drawn else []
+    order = rng.sample(rows, len(rows))
+    others = []
+    for place, row in enumerate(order):
+        following = (other["caption"] for other in (*order[place + 1 :], *order[:place]))
+        caption = next((caption for caption in following if caption != row["caption"]), None)
+        others += [{**row, "caption": caption}] if caption is not None else []
+    return Controls(drawn, [{**row, "caption": ""} for row in rows], others)
+
+
+class Scored(NamedTuple):
+    """What one expert says of all pairs."""
+
+    scores: NDArray[np.float64]
+    """Of the chosen and of the rejected response, shape [pairs, 2]."""
+    agreement: dict[str, float | None]
+    """Share of the control pairs whose chosen response has the higher score, by the caption they are read with."""
+    cut: int
+    longer: int
+
+
+def _scored(
+    work: Path, name: str, path: Path, count: int, controls: Controls, settings: ExpertSettings, progress: Progress
+) -> Scored:
+    """Open one expert and let it score; it is closed before the next is opened."""
+    with closing(Expert(name, settings, work)) as expert:
+        scores, done, rows = np.empty((count, 2)), 0, stream_pairs(path)
+        while part := list(islice(rows, PAIRS_AT_A_TIME)):
+            scores[done : done + len(part)] = _both(expert, name, part, progress)
+            done += len(part)
+        agreement = {
+            "own_caption": _agreement(scores[controls.places]),
+            "no_caption": _agreement(_both(expert, name, controls.no_caption, progress)),
+            "other_caption": _agreement(_both(expert, name, controls.other_caption, progress)),
+        }
+        return Scored(scores, agreement, expert.words.cut, expert.words.longer)
+
+
+def _both(expert: Expert, name: str, rows: Sequence[Row], progress: Progress) -> NDArray[np.float64]:
+    """Score both responses of pairs; shape [pairs, 2]."""
+    if not rows:
+        return np.empty((0, 2))
+    texts = [(row["caption"], row["question"], row[side]) for row in rows for side in ("chosen", "rejected")]
+    scores = finite(expert.score(texts, progress.advance), name, (row["id"] for row in rows for _ in range(2)))
+    return np.array(scores).reshape(-1, 2)
+
+
+def _agreement(scores: NDArray[np.float64]) -> float | None:
+    return round(float((scores[:, 0] > scores[:, 1]).mean()), 4) if len(scores) else None
+
+
+def read_scores(scores: Artifact) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
+    """Read expert scores: the pairs' ids, and of chosen and rejected responses, shape [pairs, experts]."""
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(scores.path / SCORES)
+    sides = (table.column(side).combine_chunks() for side in ("chosen", "rejected"))
+    chosen, rejected = (side.flatten().to_numpy().reshape(len(table), -1) for side in sides)
+    return table.column("id").to_pylist(), chosen, rejected

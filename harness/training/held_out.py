@@ -5,11 +5,11 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-import pyarrow.parquet
 from PIL import Image
 from transformers import TrainerCallback
 
 from harness.config import SftSettings
+from harness.data.tables import open_images
 from harness.engines.engine import Decoding, Question
 from harness.engines.transformers_engine import TransformersEngine
 from harness.judge.format import JudgeFormat
@@ -38,8 +38,7 @@ class JudgeHeldOut(TrainerCallback):  # type: ignore[misc]
         size = settings.micro_batch_size
         self.judge = TransformersEngine.around(trainer.model, load_processor(job.judge), format_, size)
         self.shown = present(job.pairs, format_, ids)
-        images = pyarrow.parquet.read_table(job.pairs.path / PAIRS, columns=["image"]).column("image")
-        self.images = {p.place: images[p.place]["bytes"].as_py() for p in self.shown}
+        self.image = open_images(job.pairs.path / PAIRS)
         answers = [format_.judgment(rationale(p.pair, self.settings.rationale_words), 0) for p in self.shown]
         tokenizer = self.judge.processor.tokenizer
         self.decoding = Decoding(8 + max(len(tokenizer(answer).input_ids) for answer in answers))
@@ -58,7 +57,7 @@ class JudgeHeldOut(TrainerCallback):  # type: ignore[misc]
     def _accuracy(self) -> float:
         self.judge.model = self.trainer.model
         self.trainer.model.eval()
-        questions = [Question((Image.open(io.BytesIO(self.images[p.place])), p.prompt)) for p in self.shown]
+        questions = [Question((Image.open(io.BytesIO(self.image(p.place))), p.prompt)) for p in self.shown]
         answers = self.judge.answer(questions, self.decoding)
         self.trainer.model.train()
         verdicts = ["second" if p.chosen_second else "first" for p in self.shown]

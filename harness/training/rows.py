@@ -1,10 +1,15 @@
-"""Training rows: preference pairs as presentations in the judge's format, ready for TRL."""
+"""Training rows: preference pairs as presentations in the judge's format, ready for TRL.
 
-from collections.abc import Iterable
+Rows are made when they are read, from a table on the disk: what is held in memory is a number a row.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
-from harness.data.preferences import read_pairs
+from harness.data.preferences import TEXT_COLUMNS, stream_pairs
+from harness.data.tables import arrow_copy, open_images, opened
 from harness.judge.format import PLAIN, JudgeFormat, load_format
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact
@@ -21,13 +26,55 @@ class Presented(NamedTuple):
     prompt: str
 
 
+class Shown(Sequence[Presented]):
+    """Presentations of pairs, each written when it is asked for.
+
+    Args:
+        table: the pairs' texts, on the disk.
+        format_: the judge's format.
+        orders: per presentation, the pair's place in the table and whether the chosen answer comes second.
+    """
+
+    def __init__(self, table: Any, format_: JudgeFormat, orders: Iterable[tuple[int, bool]]) -> None:
+        self.table, self.format = table, format_
+        self.numbers = array("q", (2 * place + chosen_second for place, chosen_second in orders))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, where: int) -> Presented: ...
+    @overload
+    def __getitem__(self, where: slice) -> list[Presented]: ...
+    def __getitem__(self, where: int | slice) -> Presented | list[Presented]:
+        if isinstance(where, slice):
+            return self.at(range(*where.indices(len(self))))
+        return self.at([range(len(self))[where]])[0]
+
+    def __iter__(self) -> Iterator[Presented]:
+        for start in range(0, len(self), 512):
+            yield from self[start : start + 512]
+
+    def at(self, wanted: Sequence[int]) -> list[Presented]:
+        """Write the presentations at these places of the sequence."""
+        orders = [divmod(self.numbers[number], 2) for number in wanted]
+        places = sorted({place for place, _ in orders})
+        columns = self.table[places]
+        pairs = {place: {name: column[i] for name, column in columns.items()} for i, place in enumerate(places)}
+        return [self._write(place, pairs[place], bool(chosen_second)) for place, chosen_second in orders]
+
+    def _write(self, place: int, pair: Row, chosen_second: bool) -> Presented:
+        first, second = (pair["chosen"], pair["rejected"])[:: -1 if chosen_second else 1]
+        return Presented(place, pair, chosen_second, self.format.ask(pair["question"], first, second))
+
+
 def checkpoint_format(location: str) -> JudgeFormat:
     """Return the format a checkpoint brings, or the one that general models are trained on."""
     folder = Path(location)
     return (load_format(folder) if folder.is_dir() else None) or PLAIN
 
 
-def present(pairs: Artifact, format_: JudgeFormat, only: Iterable[str] | None = None) -> list[Presented]:
+def present(pairs: Artifact, format_: JudgeFormat, only: Iterable[str] | None = None) -> Shown:
     """Show pairs in both orders, side by side, so that no order goes with the label.
 
     Args:
@@ -35,15 +82,27 @@ def present(pairs: Artifact, format_: JudgeFormat, only: Iterable[str] | None = 
         format_: the judge's format.
         only: ids to keep; all of them if None.
     """
+    places = _places(pairs, only).values()
+    return Shown(_texts(pairs), format_, ((place, order) for place in places for order in (False, True)))
+
+
+def present_as(pairs: Artifact, format_: JudgeFormat, orders: Sequence[tuple[str, bool]]) -> Shown:
+    """Show pairs as `orders` says: the id of each, and whether its chosen answer comes second."""
+    places = _places(pairs, {name for name, _ in orders})
+    return Shown(_texts(pairs), format_, ((places[name], chosen_second) for name, chosen_second in orders))
+
+
+def _places(pairs: Artifact, only: Iterable[str] | None) -> dict[str, int]:
+    """Map the ids of pairs to their places in the table, in its order."""
     keep = None if only is None else set(only)
-    shown = []
-    for place, pair in enumerate(read_pairs(pairs.path / PAIRS)):
-        if keep is not None and pair["id"] not in keep:
-            continue
-        for chosen_second in (False, True):
-            first, second = (pair["chosen"], pair["rejected"])[:: -1 if chosen_second else 1]
-            shown.append(Presented(place, pair, chosen_second, format_.ask(pair["question"], first, second)))
-    return shown
+    rows = enumerate(stream_pairs(pairs.path / PAIRS, ["id"]))
+    return {row["id"]: place for place, row in rows if keep is None or row["id"] in keep}
+
+
+def _texts(pairs: Artifact) -> Any:
+    import datasets
+
+    return datasets.Dataset.from_file(str(arrow_copy(pairs.path / PAIRS, TEXT_COLUMNS)))
 
 
 def rationale(pair: Row, words: int) -> str:
@@ -59,23 +118,30 @@ def conversation(role: str, text: str) -> list[dict[str, str]]:
     return [{"role": role, "content": text}]
 
 
-def with_images(pairs: Artifact, places: list[int], columns: dict[str, list[Any]]) -> Any:
-    """Return a data set with the given columns and, looked up when a row is read, its pair's image.
+def training_rows(pairs: Artifact, shown: Shown, answers: dict[str, Callable[[int, Presented], str]]) -> Any:
+    """Return a data set of prompts, answers and images, in the columns that TRL reads.
+
+    It holds each row's number; the texts are written, and the image is opened, when the row is read.
 
     Args:
         pairs: the artifact with the pairs and their images.
-        places: per row, the pair's place in the table.
-        columns: the other columns.
+        shown: the rows' presentations.
+        answers: by column, what the judge is to say, from a row's number and presentation.
     """
     import datasets
 
-    table = datasets.Dataset.from_parquet(
-        str(pairs.path / PAIRS), columns=["image"], cache_dir=str(pairs.path / "arrow")
-    )
-    images = table.cast_column("image", datasets.Image())
+    image = open_images(pairs.path / PAIRS)
 
-    def look_up(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        return {**batch, "image": [images[place]["image"] for place in batch["image"]]}
+    def look_up(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
+        numbers = next(iter(batch.values()))
+        presented = shown.at(numbers)
+        return {
+            "image": [opened(image(p.place)) for p in presented],
+            "prompt": [conversation("user", p.prompt) for p in presented],
+        } | {
+            name: [conversation("assistant", say(n, p)) for n, p in zip(numbers, presented, strict=True)]
+            for name, say in answers.items()
+        }
 
-    # copying images into the rows would double a large data set on the disk for each training
-    return datasets.Dataset.from_dict({"image": places, **columns}).with_transform(look_up)
+    columns = dict.fromkeys(("image", "prompt", *answers), range(len(shown)))
+    return datasets.Dataset.from_dict(columns).with_transform(look_up)

@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 from harness.config import ExpertSettings, JudgeSettings, ScoringSettings
-from harness.data.preferences import read_pairs
+from harness.data.preferences import stream_pairs
 from harness.errors import HarnessError, unknown
 from harness.protocols.reading import read_strict
 from harness.training.confidence import read_split
-from harness.training.experts import Expert, fingerprints, read_scores
+from harness.training.experts import Expert, fingerprints, finite, read_scores
 from harness.training.rows import checkpoint_format
 from harness.training.sampling import read_samples
 from harness.training.sources import PAIRS, judge_settings
@@ -149,9 +149,10 @@ def score_judgments(
     wanted = find_dimensions(settings.weights)
     total = sum(weight for _, _, weight in wanted)
     format_ = checkpoint_format(judge_settings(judge, tuned).model)
-    by_id = {row["id"]: row for row in read_pairs(pairs.path / PAIRS)}
-    margins = {name: float(np.mean(values)) for name, values in read_split(split)["margins"].items()}
     presentations = read_samples(samples)
+    sampled = {p["id"] for p in presentations}
+    by_id = {row["id"]: row for row in stream_pairs(pairs.path / PAIRS) if row["id"] in sampled}
+    margins = {name: float(np.mean(v)) for name, v in read_split(split)["margins"].items() if name in sampled}
     judged: dict[tuple[str, bool], list[Sampled]] = {
         (p["id"], p["chosen_second"]): [_sampled(text, p["chosen_second"], format_) for text in p["texts"]]
         for p in presentations
@@ -213,17 +214,18 @@ def _support(
     progress: Progress,
 ) -> dict[str, dict[str, float]]:
     """Let the experts score every distinct rationale from the caption, relative to both responses."""
-    known = read_scores(scores)
+    ids, chosen, rejected = read_scores(scores)
+    place_of = {name: place for place, name in enumerate(ids)}
     rationales = sorted({(name, j.rationale) for (name, _), group in judged.items() for j in group if j.rationale})
     texts = [(by_id[name]["caption"], by_id[name]["question"], text) for name, text in rationales]
     progress.total(len(texts) * len(settings.models), "scores")
     support: dict[str, dict[str, float]] = {}
     for i, model in enumerate(settings.models):
-        spread = math.sqrt(np.mean([(row["chosen"][i] - row["rejected"][i]) ** 2 for row in known.values()])) or 1.0
+        spread = math.sqrt(np.mean([margin**2 for margin in (chosen - rejected)[:, i].tolist()])) or 1.0
         with closing(Expert(model, settings, out / ENGINE)) as expert:
-            given = expert.score(texts, progress.advance)
+            given = finite(expert.score(texts, progress.advance), model, (name for name, _ in rationales))
         for (name, text), score in zip(rationales, given, strict=True):
-            midpoint = (known[name]["chosen"][i] + known[name]["rejected"][i]) / 2
+            midpoint = float(chosen[place_of[name], i] + rejected[place_of[name], i]) / 2
             values = support.setdefault(name, {})
             values[text] = values.get(text, 0.0) + (score - midpoint) / spread / len(settings.models)
     return support

@@ -7,7 +7,8 @@ from typing import Any
 from harness.config import JudgeSettings, SftSettings, TrainingSettings
 from harness.judge.format import JudgeFormat
 from harness.training.jobs import Job, train
-from harness.training.rows import conversation, present, rationale, with_images
+from harness.training.lengths import fitting
+from harness.training.rows import present, rationale, training_rows
 from harness.training.sources import judge_settings
 from harness.training.stages import Artifact, Progress
 
@@ -67,7 +68,6 @@ def tune(job: SftJob, progress: Progress) -> dict[str, Any]:
         CheckedCollator,
         ReportProgress,
         configured,
-        fitting,
         starting_model,
         thinned,
         train_and_save,
@@ -126,12 +126,5 @@ def _sides(job: SftJob) -> tuple[set[str] | None, set[str]]:
 def _rows(job: SftJob, format_: JudgeFormat, only: set[str] | None) -> Any:
     shown = present(job.pairs, format_, only)
     words = job.settings.rationale_words
-    judgments = [format_.judgment(rationale(p.pair, words), int(p.chosen_second)) for p in shown]
-    return with_images(
-        job.pairs,
-        [p.place for p in shown],
-        {
-            "prompt": [conversation("user", p.prompt) for p in shown],
-            "completion": [conversation("assistant", text) for text in judgments],
-        },
-    )
+    answers = {"completion": lambda _, p: format_.judgment(rationale(p.pair, words), int(p.chosen_second))}
+    return training_rows(job.pairs, shown, answers)

@@ -1,12 +1,17 @@
 """First stages: where pairs come from, and which judge is trained."""
 
 import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from harness.config import JudgeSettings, RunConfig, WorldSettings
-from harness.data.preferences import read_pairs, write_preferences
-from harness.data.tables import hub_rows, read_rows
+from harness.config import JudgeSettings, PreferenceSource, RunConfig, WorldSettings
+from harness.data.mapping import mapped
+from harness.data.preferences import COLUMNS, stream_pairs, write_preferences
+from harness.data.published import image_opener, source_files, source_pairs
+from harness.data.tables import Row, hub_rows, hub_snapshot, read_rows, write_rows
 from harness.training.stages import Artifact, Progress, Stages
 
 PAIRS = "pairs.parquet"
@@ -22,15 +27,19 @@ def open_judge(run: Stages, config: RunConfig) -> Artifact:
 
 
 def open_pairs(run: Stages, config: RunConfig) -> Artifact:
-    """Open the preference pairs that the configuration names: embedded, a file, or the hub's."""
+    """Open the preference pairs that the configuration names: embedded, published, the hub's, or a file."""
     source = config.preferences
     if source == "embedded":
         assert config.world is not None
         # items, split and their like belong to the benchmark and change no pair
         return run(embedded_preferences, config.world.model_copy(update={"items": 1, "split": "test"}))
+    if config.source is not None:
+        files = source_files(config.source, Path(config.source.folder)) if config.source.folder else None
+        return run(source_preferences, files, config.source, source.partition("=")[0])
+    columns = [f"{field}={column}" for field, column in sorted((config.columns or {}).items())]
     if source.startswith("hub:"):
-        return run(hub_preferences, source.removeprefix("hub:"))
-    return run(file_preferences, Path(source))
+        return run(hub_preferences, source.removeprefix("hub:"), columns)
+    return run(file_preferences, Path(source), columns)
 
 
 def embedded_preferences(out: Path, world: WorldSettings, *, progress: Progress) -> dict[str, Any]:
@@ -40,33 +49,53 @@ def embedded_preferences(out: Path, world: WorldSettings, *, progress: Progress)
     return write_preferences(out / PAIRS, preference_rows(world), "embedded", Path())
 
 
-def file_preferences(out: Path, path: Path, *, progress: Progress) -> dict[str, Any]:
-    """Read preference pairs from a parquet or JSONL file."""
-    return write_preferences(out / PAIRS, read_rows(path), path.name, path.parent)
+def file_preferences(out: Path, path: Path, columns: list[str], *, progress: Progress) -> dict[str, Any]:
+    """Read preference pairs from a parquet or JSONL file, whose `columns` are `FIELD=COLUMN`."""
+    return write_preferences(out / PAIRS, _renamed(read_rows(path), columns, path.name), path.name, path.parent)
 
 
-def hub_preferences(out: Path, spec: str, *, progress: Progress) -> dict[str, Any]:
+def hub_preferences(out: Path, spec: str, columns: list[str], *, progress: Progress) -> dict[str, Any]:
     """Read preference pairs from the hub data set `NAME[@REVISION]`."""
     rows = ({"id": row.get("id", number), **row} for number, row in enumerate(hub_rows(spec, "train")))
-    return write_preferences(out / PAIRS, rows, spec, Path())
+    return write_preferences(out / PAIRS, _renamed(rows, columns, spec), spec, Path())
+
+
+def _renamed(rows: Iterator[Row], columns: list[str], source: str) -> Iterator[Row]:
+    return mapped(rows, dict(text.partition("=")[::2] for text in columns), source)
+
+
+def source_preferences(
+    out: Path, files: list[Path] | None, source: PreferenceSource, name: str, *, progress: Progress
+) -> dict[str, Any]:
+    """Read the pairs of a published source, from local files or the hub; say which commit that was."""
+    revision = None
+    if files is None:
+        folder = hub_snapshot(source.hub, source.revision, [*source.files, *source.archives])
+        files, revision = source_files(source, folder), folder.name
+    left_out = Counter[str]()
+    rows = (row for file in files for row in read_rows(file))
+    with ExitStack() as stack:
+        open_image = image_opener(source, files[0].parent, stack)
+        made = source_pairs(source, name, rows, left_out)
+        info = write_preferences(out / PAIRS, made, name, files[0].parent, open_image)
+    about = {"hub": source.hub, "revision": revision, "licence": source.licence, "overlap": source.overlap}
+    return info | {"left_out": dict(left_out), **about}
 
 
 def true_preferences(out: Path, pairs: Artifact, world: WorldSettings, *, progress: Progress) -> dict[str, Any]:
     """Relabel embedded pairs by the truth; only the `oracle` recipe may call this."""
-    import pyarrow.parquet
-
-    from harness.data.preferences import COLUMNS
-    from harness.data.tables import write_rows
     from harness.embedded.data import preference_truth
 
     truth = preference_truth(world)
-    rows = pyarrow.parquet.read_table(pairs.path / PAIRS).to_pylist()
-    for row in rows:
-        row["image"] = row["image"]["bytes"]
-        if not truth[row["id"]].label_right:
-            row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
-            row["rationale"] = truth[row["id"]].rationale
-    count = write_rows(out / PAIRS, rows, COLUMNS)
+
+    def relabelled() -> Iterator[Row]:
+        for row in stream_pairs(pairs.path / PAIRS, list(COLUMNS)):
+            if not truth[row["id"]].label_right:
+                row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
+                row["rationale"] = truth[row["id"]].rationale
+            yield row
+
+    count = write_rows(out / PAIRS, relabelled(), COLUMNS)
     return {"pairs": count, "relabelled": sum(not t.label_right for t in truth.values())}
 
 
@@ -88,7 +117,7 @@ def random_subset(out: Path, pairs: Artifact, like: Artifact, *, seed: int, prog
     """Draw as many pairs at random as the high-confidence side of `like` has."""
     import random
 
-    ids = sorted(row["id"] for row in read_pairs(pairs.path / PAIRS))
+    ids = sorted(row["id"] for row in stream_pairs(pairs.path / PAIRS, ["id"]))
     high = json.loads((like.path / "split.json").read_text())["high"]
     drawn = random.Random(f"random subset {seed}").sample(ids, len(high))
     (out / "split.json").write_text(json.dumps({"high": drawn}))

@@ -210,23 +210,3 @@ def thinned(log: list[dict[str, Any]], names: Sequence[str], most: int = 200) ->
     """Keep at most `most` entries of a log, evenly spaced and the last always, as columns for the run's record."""
     places = sorted({round(k * (len(log) - 1) / (most - 1)) for k in range(most)})
     return {name: [float(f"{log[place][name]:.4g}") for place in places] for name in names}
-
-
-def fitting(processor: Any, rows: Any, max_tokens: int | None, answers: tuple[str, ...]) -> tuple[Any, int]:
-    """Leave out rows longer than `max_tokens`; return the rest and how many were left out."""
-    if max_tokens is None:
-        return rows, 0
-
-    def fits(row: dict[str, Any]) -> bool:
-        chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": row["prompt"][0]["content"]}]}]
-        text = processor.apply_chat_template(chat, add_generation_prompt=True)
-        prompt = len(processor(images=[row["image"]], text=[text])["input_ids"][0])
-        longest = max(len(processor.tokenizer(row[a][0]["content"]).input_ids) for a in answers)
-        return bool(prompt + longest <= max_tokens)
-
-    kept = rows.filter(fits)
-    if not len(kept):
-        raise HarnessError(
-            f"every one of {len(rows)} training rows is longer than max_tokens = {max_tokens}.", "Raise it."
-        )
-    return kept, len(rows) - len(kept)

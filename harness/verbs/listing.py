@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def ls(options: Namespace) -> ExitCode:
-    """List tasks, recipes, profiles, runs or baselines."""
+    """List tasks, recipes, profiles, preferences, runs or baselines."""
     from harness.show.console import Screen
 
     roots = content_roots(options.include_path)
@@ -21,6 +21,7 @@ def ls(options: Namespace) -> ExitCode:
         "tasks": _list_tasks,
         "recipes": _list_recipes,
         "profiles": _list_profiles,
+        "preferences": _list_preferences,
         "runs": _list_runs,
         "baselines": _list_baselines,
     }
@@ -69,6 +70,19 @@ def _list_profiles(roots: Sequence[Path]) -> Any:
     table = plain_table("profiles", "profile", "what it fixes")
     for name in sorted(find_profiles(roots)):
         table.add_row(name, str(load_profile(name, roots).get("description", "")))
+    return table
+
+
+def _list_preferences(roots: Sequence[Path]) -> Any:
+    from harness.registry import find_preferences, load_preferences
+
+    table = plain_table("preferences", "source", "what it holds; where, licence", "shares questions with")
+    table.columns[0].no_wrap = True
+    for name in sorted(find_preferences(roots)):
+        source = load_preferences(name, roots)
+        where = f"{source.hub}@{source.revision}" if source.revision else source.hub
+        table.add_row(name, f"{source.summary}\n{where}\nlicence: {source.licence}", ", ".join(source.overlap) or "–")
+        table.add_section()
     return table
 
 

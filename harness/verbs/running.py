@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.config import SERVER
+from harness.data.mapping import parse_map
 from harness.errors import ExitCode, HarnessError, NotApplicableError
 from harness.extras import ASKING, require
 from harness.registry import Recipe, content_roots, list_runs, load_recipe, results_root
@@ -140,6 +141,7 @@ def _explicit(options: Namespace) -> dict[str, Any]:
         "limit": options.limit,
         "protocols": options.protocol,
         "preferences": options.preferences,
+        "columns": parse_map(options.map) if options.map else None,
         "data": options.data,
         "prompts": options.prompt_file,
     }
@@ -152,7 +154,8 @@ def _from_record(options: Namespace) -> dict[str, Any]:
     if options.recipe or options.model:
         raise HarnessError("--config already says what to run.", "Drop --recipe and --model.")
     given = read_yaml(options.config)
-    given.pop("fingerprints", None)
+    for name in ("fingerprints", "source"):
+        given.pop(name, None)
     given |= {key: value for key, value in _explicit(options).items() if value is not None}
     if "[redacted]" in str(given):
         raise HarnessError(f"{options.config} holds a redacted secret.", "Give all of --model-args again.")
@@ -180,6 +183,8 @@ def _folder(config: Any, out: Path | None) -> Path:
 
 
 def _announce(console: Any, config: Any) -> None:
+    for line in _overlap(config):
+        console.print(f"[bold]{line}[/bold]", soft_wrap=True)
     if set(config.data.values()) == {"embedded"}:
         console.print(
             "[bold]Embedded synthetic world, not the published benchmark.[/bold] "
@@ -193,6 +198,14 @@ def _announce(console: Any, config: Any) -> None:
             console.print("The judge is the embedded one: tiny, and near chance on anything but its own world.")
 
 
+def _overlap(config: Any) -> Iterator[str]:
+    """Warn of a benchmark that shares questions with what the judge is trained on."""
+    for task in config.tasks if config.source else ():
+        if task in config.source.overlap:
+            told = "deduplicate the pairs by image and question before you claim anything."
+            yield f"{config.preferences} shares questions with {task}: {told}"
+
+
 FIRST_ROWS = 16
 """Rows of a local file that `--dry-run` checks, images included."""
 
@@ -204,28 +217,41 @@ def _look_at_data(plans: Sequence[Plan], roots: Sequence[Path]) -> Iterator[str]
         DataError: naming file, row, field, value and fix.
     """
     from harness.data.benchmark import entries
-    from harness.data.preferences import ALIASES, FIELDS
-    from harness.data.tables import checked_rows, read_rows
+    from harness.data.tables import read_rows
     from harness.evaluate.hooks import data_file, load_hooks
     from harness.registry import load_task
 
-    named = [pair for _, config, _, _ in plans for pair in (*config.data.items(), ("preferences", config.preferences))]
-    for name, source in dict.fromkeys(named):
+    for line in dict.fromkeys(_look_at_preferences(config) for _, config, _, _ in plans):
+        if line:
+            yield line
+    for name, source in dict.fromkeys(pair for _, config, _, _ in plans for pair in config.data.items()):
         if source == "embedded":
             continue
         if source == "hub" or source.startswith("hub:"):
             yield f"{name}: {source} is not looked at by --dry-run."
             continue
-        path = Path(source)
-        if name == "preferences":
-            rows = itertools.islice(read_rows(path), FIRST_ROWS)
-            found = len(list(checked_rows(rows, FIELDS, path.name, path.parent, ALIASES)))
-        else:
-            benchmark = load_hooks(name, load_task(name, roots).hooks).benchmark
-            path = data_file(benchmark, path)
-            rows = itertools.islice(read_rows(path), FIRST_ROWS)
-            found = len(list(entries(rows, path.name, path.parent, benchmark)))
+        benchmark = load_hooks(name, load_task(name, roots).hooks).benchmark
+        path = data_file(benchmark, Path(source))
+        rows = itertools.islice(read_rows(path), FIRST_ROWS)
+        found = len(list(entries(rows, path.name, path.parent, benchmark)))
         yield f"{name}: the first {found} rows of {path} are well formed; the run checks the others."
+
+
+def _look_at_preferences(config: Any) -> str:
+    """Check the first rows of the training pairs, where they are a local file; say nothing of the embedded ones."""
+    from harness.data.mapping import mapped
+    from harness.data.preferences import ALIASES, FIELDS
+    from harness.data.tables import checked_rows, read_rows
+
+    source = config.preferences
+    if source == "embedded":
+        return ""
+    if config.source or source.startswith("hub:"):
+        return f"preferences: {source} is not looked at by --dry-run."
+    path = Path(source)
+    rows = mapped(itertools.islice(read_rows(path), FIRST_ROWS), config.columns or {}, path.name)
+    found = len(list(checked_rows(rows, FIELDS, path.name, path.parent, ALIASES)))
+    return f"preferences: the first {found} rows of {path} are well formed; the run checks the others."
 
 
 def _dry_run(plans: list[Plan], roots: Sequence[Path]) -> ExitCode:
@@ -309,7 +335,8 @@ def _neighbours(shown: Sequence["TaskResult"]) -> list["TaskResult"]:
 FOOTING = ("limit", "protocols", "data", "prompts", "judging", "judge", "fingerprints.judge", "fingerprints.data")
 
 
-_TRAINED = ("seeds", "preferences", "fingerprints.preferences", "world", "captions", "experts", "confidence", "sft")
+_DATA = ("preferences", "fingerprints.preferences", "columns", "source", "world")
+_TRAINED = ("seeds", *_DATA, "captions", "experts", "confidence", "sft")
 
 
 NEIGHBOURS = {"zero-shot": (), "random-subset": _TRAINED}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from harness.data.benchmark import PAIR_FIELDS, Benchmark, Entry, read_items, write_benchmark
-from harness.data.preferences import COLUMNS, read_pairs, write_preferences
+from harness.data.preferences import COLUMNS, stream_pairs, write_preferences
 from harness.data.tables import image_hash, read_rows
 from harness.errors import DataError
 
@@ -96,7 +96,7 @@ def test_the_truth_in_a_file_never_reaches_training(tmp_path: Path) -> None:
 
 def test_image_placeholders_in_text_are_taken_out(tmp_path: Path) -> None:
     load_pairs(tmp_path, pair(question="<image>\nwhat?", chosen="red <image>"))
-    row = read_pairs(tmp_path / "out.parquet")[0]
+    (row,) = stream_pairs(tmp_path / "out.parquet")
     assert (row["question"], row["chosen"]) == ("what?", "red")
 
 

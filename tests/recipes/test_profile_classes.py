@@ -21,11 +21,11 @@ from tests.training.test_stages import Watch
 
 def contrasts_of(out: Path, pairs: Artifact, *, progress: Silent) -> dict[str, Any]:
     """Set a judgment for the label against one for the other answer, on every pair."""
-    from harness.data.preferences import read_pairs
+    from harness.data.preferences import stream_pairs
     from harness.judge.format import PLAIN
 
     texts = {"chosen": PLAIN.judgment("the circle is red.", 0), "rejected": PLAIN.judgment("it is blue.", 1)}
-    rows = [{"id": row["id"], "chosen_second": False, **texts} for row in read_pairs(pairs.path / sources.PAIRS)]
+    rows = [{"id": row["id"], "chosen_second": False, **texts} for row in stream_pairs(pairs.path / sources.PAIRS)]
     (out / "contrasts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return {"pairs": len(rows)}
 

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from harness.config import DpoSettings, JudgeSettings, LoraSettings, SftSettings, TrainingSettings, WorldSettings
-from harness.data.preferences import read_pairs, write_preferences
+from harness.data.preferences import stream_pairs, write_preferences
 from harness.embedded.data import preference_rows
 from harness.engines.engine import Decoding, Question
 from harness.engines.transformers_engine import TransformersEngine
@@ -56,7 +56,7 @@ class House:
                 "chosen": PLAIN.judgment("it is so.", int(second)),
                 "rejected": PLAIN.judgment("it is not so.", int(not second)),
             }
-            for pair in read_pairs(root / "pairs/pairs.parquet")
+            for pair in stream_pairs(root / "pairs/pairs.parquet")
             for second in (False, True)
         ]
         (root / "contrasts/contrasts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -3,7 +3,6 @@
 import io
 from types import SimpleNamespace
 
-import datasets
 import pytest
 from PIL import Image
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
@@ -17,7 +16,7 @@ from harness.judge.loading import load_processor, verdict_tokens
 from harness.training.jobs import Job
 from harness.training.rows import conversation
 from harness.training.stages import Artifact
-from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, fitting, thinned, updates_for
+from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, thinned, updates_for
 
 
 @pytest.fixture(scope="module")
@@ -91,17 +90,6 @@ def test_a_reference_that_is_not_the_policy_stops_dpo_at_once() -> None:
     check.on_log(None, state, None, {"rewards/chosen": 0.0, "rewards/rejected": 0.0})
     with pytest.raises(AssertionError, match="not its policy"):
         check.on_log(None, state, None, {"rewards/chosen": 0.2, "rewards/rejected": 0.0})
-
-
-def test_long_rows_are_left_out_and_counted_and_none_left_is_an_error(processor) -> None:
-    table = datasets.Dataset.from_list([{**row, "image": None} for row in rows(6, "completion")])
-    images = [row["image"] for row in rows(6, "completion")]
-    table = table.with_transform(lambda batch: {**batch, "image": images[: len(batch["prompt"])]})
-    kept, dropped = fitting(processor, table, 60, ("completion",))
-    assert len(kept) + dropped == 6
-    assert fitting(processor, table, None, ("completion",)) == (table, 0)
-    with pytest.raises(HarnessError, match="longer than max_tokens"):
-        fitting(processor, table, 5, ("completion",))
 
 
 def test_nothing_is_cut_and_an_update_has_as_many_rows_on_any_number_of_processes(tmp_path) -> None:

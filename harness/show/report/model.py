@@ -118,6 +118,47 @@ class SplitInfo(BaseModel):
         return 1.0 if one == other else self.disagreement_correlation.get(f"{min(one, other)}-{max(one, other)}")
 
 
+class ControlsInfo(BaseModel):
+    """What `expert-scores` records of its controls: shares of agreement, an expert each; None where none was asked."""
+
+    pairs: int
+    own_caption: list[float | None]
+    no_caption: list[float | None]
+    other_caption: list[float | None]
+
+    @property
+    def rows(self) -> list[tuple[str, list[float | None]]]:
+        """Name each control in words."""
+        return [
+            ("its own caption", self.own_caption),
+            ("no caption", self.no_caption),
+            ("another image’s", self.other_caption),
+        ]
+
+    @property
+    def margin(self) -> float:
+        """Return how far a share of so many pairs may be off, at most: half of a 95 % interval."""
+        return float(1.96 * (0.25 / max(1, self.pairs)) ** 0.5)
+
+
+class ExpertsInfo(BaseModel):
+    """What `expert-scores` records."""
+
+    controls: ControlsInfo | None = None
+    texts: int = 0
+    captions_cut: list[int] = []
+    still_too_long: list[int] = []
+
+    @property
+    def cuts(self) -> str:
+        """Say how many captions were cut; nothing if none was."""
+        if not any(self.captions_cut):
+            return ""
+        cut = ", ".join(f"{count:,} for expert {i}" for i, count in enumerate(self.captions_cut))
+        longer = f"; {sum(self.still_too_long):,} too long even without a caption" if any(self.still_too_long) else ""
+        return f"Captions cut for want of room: {cut}, of {self.texts:,} texts each{longer}."
+
+
 class CurveInfo(BaseModel):
     """What a training records of its course."""
 
@@ -152,6 +193,7 @@ class Split(NamedTuple):
     rule: str
     experts: list[str]
     info: SplitInfo
+    scored: ExpertsInfo
 
 
 class Scored(NamedTuple):

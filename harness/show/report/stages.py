@@ -8,7 +8,18 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import DataError
 from harness.records.run import StageRecord
-from harness.show.report.model import Cost, Curve, Curves, Scored, ScoredInfo, Side, Split, SplitInfo, TrainingInfo
+from harness.show.report.model import (
+    Cost,
+    Curve,
+    Curves,
+    ExpertsInfo,
+    Scored,
+    ScoredInfo,
+    Side,
+    Split,
+    SplitInfo,
+    TrainingInfo,
+)
 
 Info = TypeVar("Info", bound=BaseModel)
 
@@ -40,8 +51,9 @@ def splits_of(side: Side) -> list[Split]:
     config = side.result.run.config
     experts = [str(name) for name in (config.get("experts") or {}).get("models", [])]
     rule = str((config.get("confidence") or {}).get("rule", ""))
+    scored = next((info for _, info in _infos(side, "expert-scores", ExpertsInfo)), ExpertsInfo())
     return [
-        Split(side.role, side.name, rule, experts or list(info.agreement), info)
+        Split(side.role, side.name, rule, experts or list(info.agreement), info, scored)
         for _, info in _infos(side, "split-by-confidence", SplitInfo)
     ]
 

@@ -106,6 +106,23 @@ def trained() -> list[StageRecord]:
     curve = {"step": [1, 2, 3], "loss": [1.0, 0.1, 0.01]}
     infos: list[tuple[str, int | None, dict[str, Any]]] = [
         (
+            "expert-scores",
+            None,
+            {
+                "pairs": 10,
+                "texts": 52,
+                "captions_cut": [3, 0],
+                "still_too_long": [1, 0],
+                "controls": {
+                    "pairs": 3,
+                    "of_other_caption": 0,
+                    "own_caption": [0.667, 1.0],
+                    "no_caption": [0.333, 0.123],
+                    "other_caption": [None, None],
+                },
+            },
+        ),
+        (
             "split-by-confidence",
             None,
             {

@@ -93,6 +93,10 @@ def test_what_stages_recorded_is_drawn_and_what_they_did_not_is_said(tmp_path: P
     assert "the course of" not in page
     for words in ("Confidence split of", "SFT: loss", "DPO: reward margin", "Sampled judgments of", "0.25"):
         assert words in page
+    controls = " ".join(Reader(page).text.split()).partition("Agreement with the label on 3 pairs")[2]
+    for words in ("its own caption66.7100.0", "no caption33.312.3", "another image’s––", "off by 57 points"):
+        assert words in controls
+    assert "3 for expert 0, 0 for expert 1, of 52 texts each; 1 too long even without a caption." in controls
     items = make_items(8)
     old = [stage.model_copy(update={"info": {**stage.info}}) for stage in trained()]
     for stage in old:
@@ -254,7 +258,8 @@ def test_a_report_is_replaced_and_another_file_never(tmp_path: Path, capsys) -> 
 
 def test_a_stage_that_recorded_something_else_is_one_line(tmp_path: Path, capsys) -> None:
     items = make_items(6)
-    odd = trained()[0].model_copy(update={"info": {"kept": "many"}})
+    split = next(stage for stage in trained() if stage.stage == "split-by-confidence")
+    odd = split.model_copy(update={"info": {"kept": "many"}})
     run = write(tmp_path / "run", items, answers(items, [True, False] * 3), [odd])
     assert main(["report", str(run.path), "-o", str(tmp_path / "page.html")]) == 2
     error = capsys.readouterr().err
