@@ -11,7 +11,6 @@ from PIL import Image, ImageFile
 from harness.config import JudgeSettings
 from harness.data.preferences import write_preferences
 from harness.errors import HarnessError
-from harness.judge.checkpoints import resolve
 from harness.judge.format import PLAIN
 from harness.judge.loading import load_processor
 from harness.training.lengths import ImageTokens, fitting
@@ -35,7 +34,7 @@ def processor(request, tmp_path_factory):
     if name == "qwen":
         name = str(tmp_path_factory.mktemp("qwen"))
         save_tiny_qwen(Path(name))
-    return load_processor(JudgeSettings(model=name), resolve(name).location, None)
+    return load_processor(JudgeSettings(model=name))
 
 
 def processed(processor, row: dict, answers: tuple[str, ...]) -> int:
