@@ -102,6 +102,7 @@ class ServerSettings(EngineSettings):
     concurrency: int = Field(8, ge=1)
     """Questions under way at once."""
     max_retries: int = Field(5, ge=0)
+    """How often a question is asked again when the server is busy, silent or breaks off."""
     backoff: float = Field(1.0, gt=0)
     """Seconds before the first retry; each further one waits twice as long."""
     timeout: float = Field(120.0, gt=0)
@@ -129,7 +130,9 @@ class RaySettings(EngineSettings):
     version: str | None = None
     """Ray's version, found when the run is configured."""
     workers: int = Field(2, ge=1)
+    """Processes that answer side by side, each with a model of its own."""
     gpus_per_worker: float = Field(0, ge=0)
+    """GPUs that Ray gives to each of them."""
     address: str | None = None
     """Of a cluster; where it is left out, Ray starts on this machine."""
     shard_size: int = Field(64, ge=1)
