@@ -11,12 +11,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness import precision
 from harness.cli import main
-from harness.config import JudgeSettings, SftSettings, validated
+from harness.config import JudgeSettings, SftSettings, TrainingSettings, validated
 from harness.errors import HarnessError
 from harness.records import RunFolder
 from harness.registry import content_roots, list_runs, load_recipe
 from harness.resolve import resolve_config
-from harness.training.trainers import common_arguments, weights_precision
+from harness.training.jobs import Job
+from harness.training.stages import Artifact
+from harness.training.trainers import common_arguments, starting_model
 from tests.toys import SMALL
 
 REDUCED = {torch.bfloat16, torch.float16}
@@ -99,12 +101,25 @@ def test_the_models_are_rebuilt_in_float32(tmp_path: Path) -> None:
 
 
 def test_the_weights_that_are_trained_stay_float32(tmp_path: Path) -> None:
-    wide = SftSettings(precision="bfloat16")
-    assert common_arguments(tmp_path, wide, 10, 0)["bf16"]
-    assert not common_arguments(tmp_path, SftSettings(precision="float32"), 10, 0)["bf16"]
-    assert weights_precision(JudgeSettings(), wide) == "float32"
-    adapted = JudgeSettings.model_validate({"lora": {"rank": 4, "alpha": 8}})
-    assert weights_precision(adapted, wide) == "bfloat16"
+    def job(precision: str, lora: dict | None = None) -> Job:
+        return Job(
+            name="sft",
+            out=tmp_path,
+            judge=JudgeSettings.model_validate({"lora": lora}),
+            pairs=Artifact("pairs", "", tmp_path),
+            settings=SftSettings(precision=precision),
+            training=TrainingSettings(),
+            seed=0,
+        )
+
+    assert common_arguments(job("bfloat16"), 10)["bf16"]
+    assert not common_arguments(job("float32"), 10)["bf16"]
+    whole, adapter = starting_model(job("bfloat16"))
+    assert adapter is None
+    assert {weight.dtype for weight in whole.parameters()} == {torch.float32}
+    adapted, adapter = starting_model(job("bfloat16", {"rank": 4, "alpha": 8}))
+    assert adapter.r == 4
+    assert {weight.dtype for weight in adapted.parameters()} == {torch.bfloat16}
 
 
 def config(*assignments: str, **given):
