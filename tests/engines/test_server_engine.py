@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import random
 import threading
 import time
@@ -413,3 +414,31 @@ def test_a_refusal_in_the_middle_of_a_run_is_exit_2_and_what_was_answered_is_kep
         server.asked.clear()
         assert main([*arguments, "--resume"]) == 0
         assert len(server.asked) == 4
+
+
+def test_a_server_without_probabilities_is_refused_for_a_protocol_that_needs_them(results, tmp_path, capfd) -> None:
+    with serving(lambda body, before: answer()) as server:
+        arguments = [*RUN, "--protocol", "logprob", "--model-args", f"base_url={server.url},model=m"]
+        assert main([*arguments, "--out", str(tmp_path / "run")]) == ExitCode.USAGE
+        assert server.asked == []
+    assert "protocol logprob needs P(verdict), which this model does not give." in capfd.readouterr().err
+
+
+def test_alternatives_give_the_probability_of_the_verdict_and_several_servers_share_the_work() -> None:
+    def likely(body: dict, before: int) -> Reply:
+        reply = answer()
+        tokens = [("Overall Judgment: Answer", []), (" 1", [(" 1", -0.25), (" 2", -1.5)]), (" is better.", [])]
+        content = [
+            {"token": token, "logprob": -0.25, "bytes": None}
+            | {"top_logprobs": [{"token": t, "logprob": p, "bytes": None} for t, p in others]}
+            for token, others in tokens
+        ]
+        reply.body["choices"][0]["logprobs"] = {"content": content}
+        return reply
+
+    with serving(likely) as one, serving(likely) as other:
+        results = ask(make_model(f"{one.url};{other.url}", alternatives=20), 4)
+        assert {prompt for prompt, _ in one.asked} == {"q0", "q1"}
+        assert {prompt for prompt, _ in other.asked} == {"q2", "q3"}
+    assert {body["top_logprobs"] for body in one.bodies} == {20}
+    assert [result.p_first for result in results] == pytest.approx([1 / (1 + math.exp(-1.25))] * 4)

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from harness.cli import main
-from harness.config import ExpertSettings, JudgeSettings, JudgingSettings, VllmSettings, WorldSettings
+from harness.config import ExpertSettings, JudgeSettings, JudgingSettings, RaySettings, VllmSettings, WorldSettings
 from harness.embedded.data import benchmark_rows
 from harness.engines.engine import Decoding, Question, open_engine, open_scorer
 from harness.engines.vllm_servers import BUILT, VARIABLE, readable
 from harness.judge.checkpoints import resolve
+from harness.judge.format import EMBEDDED
 from tests.test_main_job import harness, runs, sets
 from tests.test_main_job import judgments as judgments_of
 from tests.toy_qwen import save_tiny_qwen
@@ -46,7 +47,6 @@ def test_carevl_through_vllm_and_its_answers_are_those_of_transformers(tmp_path:
     harness(tmp_path, *arguments, *sets(*small, "engine=vllm", f"judge.model={tmp_path / 'qwen'}"))
     given = judgments_of(runs(tmp_path)["carevl"])
     assert len(given) == 40
-    assert {judgment["reading"] for judgment in given} <= {"first", "second"}, "it learned to name a verdict"
 
     judge = JudgeSettings(model=str(next(tmp_path.glob("cache/dpo-*"))))
     here = open_engine(judge, HERE, tmp_path)
@@ -59,7 +59,10 @@ def test_carevl_through_vllm_and_its_answers_are_those_of_transformers(tmp_path:
         answers = vllm.answer(asked, greedy)
         alike = [(a, b) for (a,), (b,) in zip(answers, expected, strict=True) if a.text == b.text]
         assert len(alike) >= 0.99 * len(asked)
-        assert all(a.p_first == pytest.approx(b.p_first, abs=1e-3) for a, b in alike)
+        named = [(a.p_first, b.p_first) for a, b in alike if b.p_first is not None]
+        assert len(named) >= 0.9 * len(alike), "it learned to name a verdict"
+        assert [a for a, _ in named] == pytest.approx([b for _, b in named], abs=1e-3)
+        assert all(a.p_first is None for a, b in alike if b.p_first is None)
         for one, other in zip(vllm.weigh(asked), weighed, strict=True):
             assert one.p_first == pytest.approx(other.p_first, abs=1e-3)
         # a server that dies in the middle is started again, and asked what is owed
@@ -69,6 +72,19 @@ def test_carevl_through_vllm_and_its_answers_are_those_of_transformers(tmp_path:
         assert drawn == vllm.answer(asked[:4], Decoding(64, 1.0, 1.0, 3), 5)
     finally:
         vllm.close()
+
+
+@needs_vllm
+def test_rays_workers_may_hold_vllm_in_its_own_environment(tmp_path: Path) -> None:
+    asked = questions(EMBEDDED, 8)
+    settings = RaySettings(of=VllmSettings(), workers=1, shard_size=8)
+    ray = open_engine(JudgeSettings(), HERE.model_copy(update={"engine": settings}), tmp_path)
+    try:
+        answers = ray.answer(asked, Decoding(48))
+    finally:
+        ray.close()
+    here = open_engine(JudgeSettings(), HERE, tmp_path)
+    assert [a.text for (a,) in answers] == [a.text for (a,) in here.answer(asked, Decoding(48))]
 
 
 @needs_vllm
