@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # one card is measured, and bare TRL would take all there are
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
 
