@@ -12,7 +12,7 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,7 @@ from tabulate import tabulate
 
 from harness.config import JudgeSettings, JudgingSettings, RunConfig, VllmSettings, WorldSettings
 from harness.data.benchmark import read_items, write_benchmark
+from harness.data.tables import Row
 from harness.embedded.data import benchmark_rows
 from harness.engines.engine import open_engine
 from harness.engines.vllm_servers import interpreter, vllm_version
@@ -45,20 +46,23 @@ TOKENS = 48
 """Longest answer; the embedded judge needs some fifteen."""
 
 
-def prepared(scratch: Path, items: int, protocol: str) -> tasks.PreparedTask:
-    """Prepare dev items under a protocol."""
-    info = write_benchmark(
-        scratch / tasks.TABLE, benchmark_rows(WorldSettings(items=items, split="dev")), "dev", scratch, HOOKS.benchmark
-    )
+def dev_rows(items: int) -> Iterable[Row]:
+    """Draw dev items of the embedded world."""
+    return benchmark_rows(WorldSettings(items=items, split="dev"))
+
+
+def prepared(scratch: Path, rows: Iterable[Row], protocol: str) -> tasks.PreparedTask:
+    """Prepare items under a protocol."""
+    info = write_benchmark(scratch / tasks.TABLE, rows, "dev", scratch, HOOKS.benchmark)
     found = read_items(scratch / tasks.TABLE)
     return tasks.PreparedTask(
         CONTENT, HOOKS, Artifact("benchmark", "key", scratch, info), found, find_protocol(protocol), EMBEDDED.prompt
     )
 
 
-def asked(task: tasks.PreparedTask, model: Any, weighs: bool) -> float:
+def asked(task: tasks.PreparedTask, model: Any, weighs: bool, tokens: int = TOKENS) -> float:
     """Return the seconds of asking a whole task through the harness: recorded, read, counted."""
-    config = RunConfig(model="toy", tasks=["vlrewardbench"], judging=JudgingSettings(max_new_tokens=TOKENS))
+    config = RunConfig(model="toy", tasks=["vlrewardbench"], judging=JudgingSettings(max_new_tokens=tokens))
     with tempfile.TemporaryDirectory() as folder:
         judged = Judged("benchmark", None, weighs, lambda: model)
         started = time.perf_counter()
@@ -122,7 +126,7 @@ def main() -> None:
 
         def task(protocol: str, items: int) -> tasks.PreparedTask:
             folder = Path(open_.enter_context(tempfile.TemporaryDirectory()))
-            return prepared(folder, items, protocol)
+            return prepared(folder, dev_rows(items), protocol)
 
         where = {"pretrained": resolve(options.checkpoint).location, "device": device, "device_map": device}
         plain = get_model("llava_hf", force_simple=True)(**where, dtype=settings.precision)

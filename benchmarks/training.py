@@ -21,7 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from harness.config import DpoSettings, JudgeSettings, SftSettings, TrainingSettings, WorldSettings
 from harness.data.preferences import stream_pairs, write_preferences
+from harness.data.tables import Row
 from harness.judge.checkpoints import resolve
 from harness.judge.format import EMBEDDED, load_format
 from harness.provenance import packages
@@ -40,6 +42,16 @@ from harness.training.stages import Artifact, Silent
 ROUNDS, UPDATES, WARM = 7, 12, 2
 SIZES = (2_400, 24_000)
 EPOCHS = 0.2
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What both ways train, and how."""
+
+    judge: JudgeSettings
+    sft: SftSettings
+    dpo: DpoSettings
+    updates: int
 
 
 class Times(Silent):
@@ -64,13 +76,18 @@ class Times(Silent):
 
 
 def write_world(root: Path, pairs: int) -> None:
-    """Write pairs, and a contrast for each order of each."""
+    """Write pairs of the embedded world, and what goes with them."""
     from harness.embedded.data import preference_rows
 
+    write_pairs(root, preference_rows(WorldSettings(pairs=pairs)), "embedded:judge")
+
+
+def write_pairs(root: Path, rows: Iterable[Row], model: str) -> None:
+    """Write pairs, a contrast for each order of each, and the name of the judge to start from."""
     for name in ("pairs", "contrasts", "start"):
         (root / name).mkdir(parents=True)
-    write_preferences(root / "pairs" / PAIRS, preference_rows(WorldSettings(pairs=pairs)), "embedded", Path())
-    (root / "start/model.json").write_text(json.dumps({"model": "embedded:judge", "revision": None}))
+    write_preferences(root / "pairs" / PAIRS, rows, "embedded", Path())
+    (root / "start/model.json").write_text(json.dumps({"model": model, "revision": None}))
     with (root / "contrasts/contrasts.jsonl").open("w") as file:
         for pair in stream_pairs(root / "pairs" / PAIRS):
             for second in (False, True):
@@ -84,35 +101,40 @@ def artifact(root: Path, name: str) -> Artifact:
     return Artifact(name, name, root / name)
 
 
-def ours(kind: str, root: Path, out: Path, times: Times) -> None:
+def ours(kind: str, root: Path, out: Path, times: Times, setup: Setup) -> None:
     """Train through the stage."""
-    pairs, judge, common = artifact(root, "pairs"), JudgeSettings(), {"training": TrainingSettings(), "seed": 0}
+    start, pairs = artifact(root, "start"), artifact(root, "pairs")
+    common: dict[str, Any] = {"training": TrainingSettings(), "seed": 0, "progress": times}
     if kind == "sft":
-        settings = SftSettings(precision="float32", save_steps=10_000)
-        sft.sft(out, artifact(root, "start"), pairs, None, judge, settings, UPDATES, progress=times, **common)
+        sft.sft(out, start, pairs, None, setup.judge, setup.sft, setup.updates, **common)
     else:
-        preferring = DpoSettings(precision="float32", save_steps=10_000, epochs=UPDATES * 16 / _contrasts(root))
-        contrasts = artifact(root, "contrasts")
-        dpo.dpo(out, artifact(root, "start"), pairs, contrasts, judge, preferring, progress=times, **common)
+        epochs = setup.updates * setup.dpo.batch_size / _contrasts(root)
+        settings = setup.dpo.model_copy(update={"epochs": epochs})
+        dpo.dpo(out, start, pairs, artifact(root, "contrasts"), setup.judge, settings, **common)
 
 
 def _contrasts(root: Path) -> int:
     return (root / "contrasts/contrasts.jsonl").read_text().count("\n")
 
 
-def bare(kind: str, root: Path, out: Path, times: Times) -> None:
+def bare(kind: str, root: Path, out: Path, times: Times, setup: Setup) -> None:
     """Train with TRL as its documentation shows it, with the settings that ours hands over."""
     import datasets
+    import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCallback
     from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+    from harness.training.trainers import peft_config
 
     class Note(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *arguments: Any, **named: Any) -> None:
             times.advance()
 
-    where = resolve("embedded:judge").location
+    judge, settings = setup.judge, setup.sft if kind == "sft" else setup.dpo
+    where = resolve(judge.model).location
     format_ = load_format(Path(where)) or EMBEDDED
-    processor = AutoProcessor.from_pretrained(where, padding_side="left")
+    limit = {} if judge.max_pixels is None else {"max_pixels": judge.max_pixels}
+    processor = AutoProcessor.from_pretrained(where, padding_side="left", **limit)
     table = datasets.Dataset.from_parquet(str(root / "pairs" / PAIRS), cache_dir=str(root / "arrow"))
     rows = []
     for place, pair in enumerate(table.remove_columns("image")):
@@ -126,42 +148,61 @@ def bare(kind: str, root: Path, out: Path, times: Times) -> None:
     images = table.select_columns(["image"]).cast_column("image", datasets.Image())
     set_ = datasets.Dataset.from_list(rows).rename_column("place", "image")
     set_ = set_.with_transform(lambda batch: {**batch, "image": [images[i]["image"] for i in batch["image"]]})
-    size = 32 if kind == "sft" else 16
     arguments = {
-        "output_dir": str(out), "max_steps": UPDATES, "per_device_train_batch_size": size, "adam_beta2": 0.98,
-        "lr_scheduler_type": "linear", "bf16": False, "use_cpu": True, "gradient_checkpointing": False,
+        "output_dir": str(out), "max_steps": setup.updates, "learning_rate": settings.learning_rate,
+        "per_device_train_batch_size": settings.micro_batch_size, "adam_beta2": settings.adam_beta2,
+        "gradient_accumulation_steps": settings.batch_size // settings.micro_batch_size,
+        "lr_scheduler_type": "linear", "bf16": settings.precision == "bfloat16",
+        "use_cpu": not torch.cuda.is_available(), "gradient_checkpointing": settings.gradient_checkpointing,
         "max_length": None, "seed": 0, "data_seed": 0, "logging_steps": 1, "save_strategy": "no", "report_to": "none",
         "disable_tqdm": True, "optim": "adamw_torch",
     }  # fmt: skip
-    model, reference = (AutoModelForImageTextToText.from_pretrained(where, dtype="float32") for _ in range(2))
+
+    def loaded() -> Any:
+        dtype = settings.precision if judge.lora else "float32"
+        return AutoModelForImageTextToText.from_pretrained(where, dtype=dtype)
+
     its_own = {"train_dataset": set_, "processing_class": processor, "callbacks": [Note()]}
+    its_own |= {"model": loaded(), "peft_config": peft_config(judge)}
     if kind == "sft":
-        trainer = SFTTrainer(model=model, args=SFTConfig(learning_rate=8e-4, **arguments), **its_own)
+        trainer = SFTTrainer(args=SFTConfig(**arguments), **its_own)
     else:
-        losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.1]}
-        config = DPOConfig(learning_rate=1e-4, beta=0.1, **losses, **arguments)
-        trainer = DPOTrainer(model=model, ref_model=reference, args=config, **its_own)
+        losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, setup.dpo.sft_weight]}
+        config = DPOConfig(beta=setup.dpo.beta, **losses, **arguments)
+        trainer = DPOTrainer(ref_model=None if judge.lora else loaded(), args=config, **its_own)
     trainer.train()
+
+
+Way = Callable[[str, Path, Path, Times, Setup], None]
+
+
+def in_turns(
+    kind: str, root: Path, rounds: int, setup: Setup, ways: Sequence[Way] = (ours, bare)
+) -> list[list[tuple[float, float]]]:
+    """Train both ways in turns; return of each its rounds' seconds an update, by the clock and of the processors."""
+    taken: list[list[tuple[float, float]]] = [[] for _ in ways]
+    for turn in range(rounds):
+        for number in range(len(ways))[:: 1 if turn % 2 else -1]:
+            times, out = Times(), root / f"{kind}-{number}-{turn}"
+            out.mkdir()
+            ways[number](kind, root, out, times, setup)
+            taken[number].append(times.median())
+    return taken
 
 
 def steps() -> str:
     """Time updates through both, in turns."""
     lines = ["| update | seconds of | ours, ms | bare TRL, ms | ratio | smallest and largest ratio of a round |"]
     lines.append("| --- | --- | ---: | ---: | ---: | --- |")
+    alike: dict[str, Any] = {"precision": "float32", "save_steps": 10_000}
+    setup = Setup(JudgeSettings(), SftSettings(**alike), DpoSettings(**alike), UPDATES)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_world(root, 400)
         for kind, rows in (("sft", 32), ("dpo", 16)):
-            taken: dict[str, list[tuple[float, float]]] = {"ours": [], "bare": []}
-            for turn in range(ROUNDS):
-                both: list[tuple[str, Callable[..., None]]] = [("ours", ours), ("bare", bare)]
-                for name, way in both[:: 1 if turn % 2 else -1]:
-                    times, out = Times(), root / f"{kind}-{name}-{turn}"
-                    out.mkdir()
-                    way(kind, root, out, times)
-                    taken[name].append(times.median())
+            taken = in_turns(kind, root, ROUNDS, setup)
             for place, clock in enumerate(("the clock", "the processors")):
-                mine, theirs = ([1000 * pair[place] for pair in pairs] for pairs in taken.values())
+                mine, theirs = ([1000 * pair[place] for pair in pairs] for pairs in taken)
                 ratios = sorted(one / other for one, other in zip(mine, theirs, strict=True))
                 lines.append(
                     f"| {kind.upper()}, {rows} rows | {clock} | {statistics.median(mine):.0f} | "

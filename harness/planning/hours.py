@@ -26,7 +26,7 @@ def hours(load: Load, architecture: Architecture, launch: Launch, machine: Machi
     if gpu is None:
         return None
     if load.work == "train":
-        return _operations(load, architecture) / (gpu.peak * shares.training * launch.processes) / 3600
+        return operations(load, architecture) / (gpu.peak * shares.training * launch.processes) / 3600
     sight = seen(load, architecture)
     prompt = (sight.tokens + load.prompt) * _reading(architecture) + sight.patches * _sight(architecture)
     seconds = load.rows / load.draws * prompt / (gpu.peak * shares.reading)
@@ -50,7 +50,8 @@ def _sight(architecture: Architecture) -> int:
     return 2 * architecture.vision.parameters if architecture.vision else 0
 
 
-def _operations(load: Load, architecture: Architecture) -> float:
+def operations(load: Load, architecture: Architecture) -> float:
+    """Count the operations of a training, without attention's own and the adapter's."""
     assert load.judge is not None
     part = trained(architecture, load.judge)
     again = int(load.checkpointing) + int(load.sequences == 2)
