@@ -37,6 +37,11 @@ def questions(format_, count: int) -> list[Question]:
     ]
 
 
+def texts_of(answers) -> list[list[str]]:
+    """The last bits of a probability depend on what else a server is asked at the time; its words do not."""
+    return [[answer.text for answer in drawn] for drawn in answers]
+
+
 @needs_vllm
 def test_carevl_through_vllm_and_its_answers_are_those_of_transformers(tmp_path: Path) -> None:
     save_tiny_qwen(tmp_path / "qwen", 64)
@@ -67,9 +72,10 @@ def test_carevl_through_vllm_and_its_answers_are_those_of_transformers(tmp_path:
             assert one.p_first == pytest.approx(other.p_first, abs=1e-3)
         # a server that dies in the middle is started again, and asked what is owed
         os.killpg(vllm.servers.running[0].pid, signal.SIGKILL)
-        assert vllm.answer(asked[:6], greedy) == answers[:6]
-        drawn = vllm.answer(asked[:4], Decoding(64, 1.0, 1.0, 3), 5)
-        assert drawn == vllm.answer(asked[:4], Decoding(64, 1.0, 1.0, 3), 5)
+        assert texts_of(vllm.answer(asked[:6], greedy)) == texts_of(answers[:6])
+        drawn, again = (texts_of(vllm.answer(asked[:4], Decoding(64, 1.0, 1.0, 3), 5)) for _ in range(2))
+        assert drawn == again
+        assert any(len(set(texts)) > 1 for texts in drawn)
     finally:
         vllm.close()
 
