@@ -9,6 +9,7 @@ which is what a machine with a GPU is for; lmms-eval's own path is then `llava_h
 
 import argparse
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -18,6 +19,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from tabulate import tabulate
+
+# as `harness run` sets it: idle threads that spin starve the ones that work
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from harness.config import JudgeSettings, JudgingSettings, RunConfig, VllmSettings, WorldSettings
 from harness.data.benchmark import read_items, write_benchmark
