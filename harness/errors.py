@@ -11,8 +11,10 @@
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -59,3 +61,17 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> Harne
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     fix = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(known)) or 'none'}."
     return HarnessError(f"no {kind} is called {name!r}.", f"{fix} {hint}".strip())
+
+
+_CAUSE = re.compile(r"(?:^|\]:? +)((?:\w+\.)*\w*(?:Error|Exception): .+)")
+"""How a Python error ends its traceback, behind what a log puts before each line."""
+
+
+def last_words(log: Path) -> str:
+    """Return the first error that the log of processes names, or else its last line; at most 300 characters.
+
+    The first error is the cause; those after it say that another process has failed.
+    """
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    causes = [found[1] for line in lines if (found := _CAUSE.search(line))]
+    return " ".join((causes or lines[-1:] or ["it said nothing"])[0].split())[:300]

@@ -8,10 +8,10 @@ import math
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAI, Timeout
 from openai.types.chat import ChatCompletionMessage
@@ -49,6 +49,16 @@ class _Request(NamedTuple):
     server: int
 
 
+class _Choice(NamedTuple):
+    """One answer of a reply, as the server words it, and its length where the reply tells."""
+
+    choice: Any
+    tokens: int | None
+
+
+_Read = TypeVar("_Read")
+
+
 class Client:
     """Asks one or several servers, many questions at a time.
 
@@ -81,7 +91,6 @@ class Client:
         try:
             with OpenAI(**self.arguments(base_url)) as client:
                 listed = client.models.with_raw_response.list().http_response.json()
-                return str(listed["data"][0]["owned_by"])
         except APIConnectionError as error:
             where = f"no server answers at {base_url} ({self.words(error)})."
             raise HarnessError(where, "Start it, or mend base_url.") from None
@@ -89,16 +98,31 @@ class Client:
             # a server need not list its models; the first question will tell
             if error.status_code in (401, 403):
                 raise self._refusal(error, base_url) from None
-        except (ValueError, TypeError, KeyError, IndexError):
-            pass
-        return ""
+            return ""
+        except ValueError:
+            # nor need what it lists be JSON
+            return ""
+        try:
+            return str(listed["data"][0]["owned_by"])
+        except (TypeError, KeyError, IndexError):
+            # nor tell whose they are
+            return ""
 
-    async def ask(self, client: AsyncOpenAI, path: str, body: dict[str, Any], model: str) -> Any:
-        """Post until there is a reply or no retry is left; return the reply, or an error's words as `Answer`."""
+    async def ask(self, send: Callable[[], Awaitable[_Read]], base_url: str, model: str) -> _Read | Answer:
+        """Send until there is a reply that can be read or no retry is left; return it, or an answer with the error.
+
+        Args:
+            send: posts once and reads the reply; it raises `_FailedError` for one that is no answer.
+            base_url: of the server, for messages.
+            model: likewise.
+
+        Raises:
+            HarnessError: if the server refuses, or has died.
+        """
         wait, why = self.settings.backoff, ""
         for attempt in range(self.settings.max_retries + 1):
             try:
-                return await self._attempt(client, path, body, model)
+                return await self._attempt(send, base_url, model)
             except _FailedError as failed:
                 why = str(failed)
                 if attempt == self.settings.max_retries or failed.wait > LONGEST_OBEYED:
@@ -108,11 +132,9 @@ class Client:
                 wait = min(2 * wait, LONGEST_WAIT)
         return Answer("", error=why)
 
-    async def _attempt(self, client: AsyncOpenAI, path: str, body: dict[str, Any], model: str) -> Any:
+    async def _attempt(self, send: Callable[[], Awaitable[_Read]], base_url: str, model: str) -> _Read:
         try:
-            if path == "chat":
-                return self._read(await client.chat.completions.create(**body), body.get("n", 1))
-            return self._read_scores(await client.post(path, body=body, cast_to=object), len(body["input"]))
+            return await send()
         except APITimeoutError:
             raise _FailedError(f"no answer within {self.settings.timeout:g} s") from None
         except APIConnectionError as error:
@@ -125,12 +147,12 @@ class Client:
                 self.gone()
                 wait = retry_after(error.response.headers.get("retry-after"))
                 raise _FailedError(f"{error.status_code} {self.words(error)}", wait) from None
-            raise self._refusal(error, str(client.base_url), model) from None
+            raise self._refusal(error, base_url, model) from None
 
     def gone(self) -> None:
         """Look whether a server that does not answer will ever do; one of somebody else's may."""
 
-    def _read(self, reply: Any, count: int) -> list[Any]:
+    def read_choices(self, reply: Any, count: int) -> list[_Choice]:
         """Take the choices out of a reply, which may be anything that a server sends with status 200."""
         # the client checks no field, so a reply need not be what its type says
         choices = getattr(reply, "choices", None)
@@ -141,20 +163,20 @@ class Client:
             text = getattr(message, "content", None)
             if not isinstance(message, ChatCompletionMessage) or not isinstance(text, str | None):
                 raise _FailedError(f"a reply that is no answer: {self._short(reply)}")
-        if count == 1:
-            choices[0].tokens = getattr(getattr(reply, "usage", None), "completion_tokens", None)
-        return choices[:count]
+        # the usage is of all choices together
+        tokens = getattr(getattr(reply, "usage", None), "completion_tokens", None) if count == 1 else None
+        return [_Choice(choice, tokens if isinstance(tokens, int) else None) for choice in choices[:count]]
 
-    def _read_scores(self, reply: Any, count: int) -> list[float]:
+    def read_scores(self, reply: Any, count: int) -> list[float]:
         """Take the scores out of a reply of `/classify`."""
-        data = reply.get("data") if isinstance(reply, dict) else None
         try:
-            scores = [float(row["probs"][0]) for row in data or ()]
-            if len(scores) == count and all(len(row["probs"]) == 1 for row in data or ()):
-                return scores
-        except (KeyError, IndexError, TypeError, ValueError):
-            pass
-        raise _FailedError(f"a reply that holds no {count} scores: {self._short(reply)}")
+            rows = [[float(score) for score in row["probs"]] for row in reply["data"]]
+        except (KeyError, TypeError, ValueError):
+            # whatever else a server sends with status 200
+            rows = []
+        if len(rows) != count or any(len(row) != 1 for row in rows):
+            raise _FailedError(f"a reply that holds no {count} scores: {self._short(reply)}")
+        return [score for (score,) in rows]
 
     def count(self, error: str | None, base_url: str) -> None:
         """Give up on a server that only fails, lest a long benchmark waits for a dead one all night."""
@@ -193,24 +215,25 @@ class ServerEngine:
 
     independent = True
     at_once = 1024
-    format: JudgeFormat | None = None
 
-    def __init__(self, settings: ServerSettings, client: Client | None = None) -> None:
-        self.settings = settings
+    def __init__(
+        self, settings: ServerSettings, client: Client | None = None, format_: JudgeFormat | None = None
+    ) -> None:
+        self.settings, self.format = settings, format_
         self.client = client or Client(settings)
         # vLLM gives exact probabilities of named tokens, and several answers to one request
         self.vllm = set(self.client.owners()) == {"vllm"}
         self.verdicts: tuple[int, int] | None = None
         self.opening = ""
         if self.vllm:
-            self.find_verdicts(PLAIN)
+            self._find_verdicts(format_ or PLAIN)
 
     @property
     def weighs(self) -> bool:
         """Whether the servers give the probabilities of named tokens."""
         return self.verdicts is not None
 
-    def find_verdicts(self, format_: JudgeFormat) -> None:
+    def _find_verdicts(self, format_: JudgeFormat) -> None:
         """Learn from the server's tokenizer which tokens name the better answer, and what comes before them."""
         root = self.settings.base_url[0].removesuffix("/v1")
         with OpenAI(**self.client.arguments(root)) as client:
@@ -277,14 +300,20 @@ class ServerEngine:
                 if stops:
                     return
                 body = self._body(questions[request.place], decoding, seed, request, opening)
+                url = urls[request.server]
+
+                async def send() -> list[_Choice]:
+                    reply = await clients[request.server].chat.completions.create(**body)
+                    return self.client.read_choices(reply, request.samples)
+
                 try:
-                    reply = await self.client.ask(clients[request.server], "chat", body, str(self.settings.model))
-                    failed = isinstance(reply, Answer)
-                    drawn = (
-                        [reply] * request.samples if failed else [self._answer(c, opening is not None) for c in reply]
-                    )
+                    reply = await self.client.ask(send, url, str(self.settings.model))
+                    if isinstance(reply, Answer):
+                        drawn = [reply] * request.samples
+                    else:
+                        drawn = [self._read(choice, opening is not None) for choice in reply]
                     answers[request.place][request.sample : request.sample + request.samples] = drawn
-                    self.client.count(drawn[0].error, urls[request.server])
+                    self.client.count(drawn[0].error, url)
                 except HarnessError as stop:
                     stops.append(stop)
                 if all(answer is not None for answer in answers[request.place]):
@@ -313,8 +342,8 @@ class ServerEngine:
         question: Question,
         decoding: Decoding,
         seed: int,
-        request: _Request | None = None,
-        opening: str | None = None,
+        request: _Request,
+        opening: str | None,
     ) -> dict[str, Any]:
         """Write one request: texts and images in their order."""
         messages: list[dict[str, Any]] = [{"role": "user", "content": [_content(part) for part in question.parts]}]
@@ -325,10 +354,9 @@ class ServerEngine:
         if decoding.stop:
             body["stop"] = list(decoding.stop)
         if decoding.temperature > 0:
-            sample = request.sample if request else 0
             # a server draws its n answers from seed, seed + 1, ...
-            body |= {"top_p": decoding.top_p, "seed": (seed_of(question, seed) + sample) % 2**31}
-        if request and request.samples > 1:
+            body |= {"top_p": decoding.top_p, "seed": (seed_of(question, seed) + request.sample) % 2**31}
+        if request.samples > 1:
             body["n"] = request.samples
         extra: dict[str, Any] = {}
         if self.verdicts:
@@ -341,14 +369,14 @@ class ServerEngine:
             extra |= {"continue_final_message": True, "add_generation_prompt": False}
         return body | ({"extra_body": extra} if extra else {})
 
-    def _answer(self, choice: Any, weighed: bool) -> Answer:
+    def _read(self, given: _Choice, weighed: bool) -> Answer:
         """Read one choice: its text, and P(first) where its tokens come with probabilities."""
+        choice = given.choice
         # a model that refuses, or spends every token on thinking, has answered, but named no verdict
         text = (choice.message.content or choice.message.refusal or "").strip()
         steps = getattr(getattr(choice, "logprobs", None), "content", None)
         if not isinstance(steps, list):
-            tokens = getattr(choice, "tokens", None)
-            return Answer(text, None, tokens if isinstance(tokens, int) else None)
+            return Answer(text, None, given.tokens)
         names = tuple(f"token_id:{token}" for token in self.verdicts) if self.verdicts else ("1", "2")
         if weighed:
             named = steps[:1]
@@ -419,8 +447,12 @@ class ServerScorer:
         async def ask(start: int) -> None:
             batch = [list(text) for text in texts[start : start + self.batch_size]]
             body = {"model": self.name, "input": batch, "use_activation": False}
+
+            async def send() -> list[float]:
+                return self.client.read_scores(await client.post("/classify", body=body, cast_to=object), len(batch))
+
             async with gate:
-                reply = await self.client.ask(client, "/classify", body, self.name)
+                reply = await self.client.ask(send, self.url, self.name)
             if isinstance(reply, Answer):
                 raise RunIncompleteError(f"{self.url} gave no scores of {self.name} ({reply.error}).", "Run it again.")
             scores[start : start + len(batch)] = reply

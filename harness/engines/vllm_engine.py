@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from harness.config import JudgeSettings, ServerSettings, VllmSettings
@@ -10,7 +11,7 @@ from harness.engines.server_engine import Client, ServerEngine, ServerScorer
 from harness.engines.vllm_servers import SERVED, VllmServers
 from harness.errors import HarnessError
 from harness.judge.checkpoints import base_of, resolve
-from harness.judge.format import PLAIN, load_format
+from harness.judge.format import load_format
 
 
 class _OwnClient(Client):
@@ -52,15 +53,13 @@ class VllmEngine(ServerEngine):
         extra = ["--trust-remote-code"] if judge.trust_remote_code else []
         if judge.max_pixels:
             extra += ["--mm-processor-kwargs", json.dumps({"max_pixels": judge.max_pixels})]
-        self.servers = VllmServers(location, ref.revision, settings, precision, work, extra)
-        try:
+        format_ = load_format(Path(ref.location)) if Path(ref.location).is_dir() else None
+        with ExitStack() as undone:
+            self.servers = VllmServers(location, ref.revision, settings, precision, work, extra)
+            undone.callback(self.servers.close)
             asked = _asked_as(self.servers, settings)
-            super().__init__(asked, _OwnClient(asked, self.servers))
-            self.format = load_format(Path(ref.location)) if Path(ref.location).is_dir() else None
-            self.find_verdicts(self.format or PLAIN)
-        except BaseException:
-            self.servers.close()
-            raise
+            super().__init__(asked, _OwnClient(asked, self.servers), format_)
+            undone.pop_all()
 
     def _ask_all(
         self, questions: Sequence[Question], decoding: Decoding, seed: int, done: Done, opening: str | None = None

@@ -7,7 +7,6 @@ for every `tensor_parallel` GPUs.
 import contextlib
 import json
 import os
-import re
 import signal
 import socket
 import struct
@@ -15,13 +14,12 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from harness.config import VllmSettings
-from harness.errors import HarnessError
+from harness.errors import HarnessError, last_words
 from harness.provenance import accelerators
 
 VARIABLE = "HARNESS_VLLM_PYTHON"
@@ -34,10 +32,6 @@ RESTARTS = 2
 """How often a child that died in the middle is started again."""
 ON_A_CPU = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 """Environment of vLLM's CPU build, where it is not set: GiB of cache, and threads that share the cores."""
-
-
-CAUSE = re.compile(r"(?:^|\]:? +)((?:\w+\.)*\w*(?:Error|Exception): .+)")
-"""How a Python error ends its traceback, behind what vLLM's log puts before each line."""
 
 
 def interpreter(settings: VllmSettings) -> str:
@@ -98,11 +92,13 @@ class VllmServers:
         self.running: list[subprocess.Popen[bytes]] = []
         self.ports: list[int] = []
         work.mkdir(parents=True, exist_ok=True)
-        with self._undone():
+        with contextlib.ExitStack() as undone:
+            undone.callback(self.close)
             for number in range(self._replicas()):
                 self._start(number)
             for number in range(len(self.running)):
                 self._wait(number)
+            undone.pop_all()
 
     @property
     def addresses(self) -> list[str]:
@@ -144,14 +140,6 @@ class VllmServers:
         if child.stdin:
             child.stdin.close()
 
-    @contextlib.contextmanager
-    def _undone(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.close()
-            raise
-
     def _replicas(self) -> int:
         return self.settings.replicas or max(1, len(accelerators()) // self.settings.tensor_parallel)
 
@@ -191,12 +179,9 @@ class VllmServers:
 
     def death(self, number: int, how: str) -> HarnessError:
         """Say in one line what vLLM's log says went wrong."""
-        lines = self._log(number).read_text(encoding="utf-8", errors="replace").splitlines()
-        # the first error is the cause; those after it say that another process has failed
-        causes = [found[1] for line in lines if (found := CAUSE.search(line))]
-        words = " ".join((causes or lines[-1:] or ["no word"])[0].split())
         return HarnessError(
-            f"vLLM with {self.name} {how}: {words[:300]}", f"Its log is {self._log(number)}; mend engine.options."
+            f"vLLM with {self.name} {how}: {last_words(self._log(number))}",
+            f"Its log is {self._log(number)}; mend engine.options.",
         )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.config import DpoSettings, SftSettings, TrainingSettings
-from harness.errors import HarnessError, RunIncompleteError
+from harness.errors import HarnessError, RunIncompleteError, last_words
 from harness.provenance import accelerator
 from harness.training.stages import Progress
 
@@ -196,10 +196,3 @@ def end(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is None:
         process.terminate()
         process.wait()
-
-
-def last_words(log: Path) -> str:
-    """Return the first error that a log names, as what follows is mostly the other processes', or its last line."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    own = [line for line in lines if "Error: " in line and "ChildFailedError" not in line]
-    return (own[0] if own else (lines or ["it said nothing."])[-1])[-300:]
