@@ -32,7 +32,6 @@ from tabulate import tabulate
 
 from benchmarks.judging import asked, best, dev_rows, prepared
 from benchmarks.training import Setup, Times, Way, bare, in_turns, ours, write_pairs
-from harness.config import DpoSettings, JudgeSettings, JudgingSettings, LoraSettings, SftSettings
 from harness.data.tables import Row
 from harness.judge.format import EMBEDDED
 from harness.planning.architecture import Architecture, build, find_config
@@ -44,6 +43,7 @@ from harness.planning.memory import memory, row_tokens
 from harness.precision import resolved
 from harness.provenance import hardware, now, packages, revision
 from harness.registry import content_roots, load_profile
+from harness.settings import DpoSettings, JudgeSettings, JudgingSettings, LoraSettings, SftSettings
 from tests.toy_qwen import special_ids, toy_processor
 
 PROFILE = "qwen2.5-vl-7b"

@@ -24,7 +24,7 @@ from tabulate import tabulate
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from harness.config import JudgeSettings, JudgingSettings, RunConfig, VllmSettings, WorldSettings
+from harness.config import RunConfig
 from harness.data.benchmark import read_items, write_benchmark
 from harness.data.tables import Row
 from harness.embedded.data import benchmark_rows
@@ -42,6 +42,7 @@ from harness.protocols import find_protocol
 from harness.provenance import hardware, packages, revision
 from harness.records import RunFolder
 from harness.registry import read_task
+from harness.settings import JudgeSettings, JudgingSettings, VllmSettings, WorldSettings
 from harness.training.stages import Artifact, Silent
 
 ROOT = Path(__file__).parent.parent

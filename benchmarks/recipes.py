@@ -18,13 +18,13 @@ import numpy as np
 from tabulate import tabulate
 
 from harness.compare.comparison import Comparison, compare, format_p
-from harness.config import WorldSettings
 from harness.counting.metrics import METRICS, estimate, of_slice
 from harness.counting.results import TaskResult, load_result
 from harness.embedded.data import preference_truth
 from harness.records import RunFolder
 from harness.registry import content_roots, load_recipe, results_root
 from harness.resolve import resolve_config
+from harness.settings import WorldSettings
 from harness.stats.multiplicity import holm
 
 RECIPES = ("zero-shot", "random-subset", "distill", "distill-matched", "high-confidence", "carevl", "oracle")

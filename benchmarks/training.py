@@ -29,12 +29,12 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from harness.config import DpoSettings, JudgeSettings, SftSettings, TrainingSettings, WorldSettings
 from harness.data.preferences import stream_pairs, write_preferences
 from harness.data.tables import Row
 from harness.judge.checkpoints import resolve
 from harness.judge.format import EMBEDDED, load_format
 from harness.provenance import packages
+from harness.settings import DpoSettings, JudgeSettings, SftSettings, TrainingSettings, WorldSettings
 from harness.training import dpo, sft
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Silent

@@ -8,9 +8,10 @@ import os
 import time
 from collections.abc import Iterator
 
-from harness.config import AnsweringSection, ComputingSection, Precision, RunConfig, ServerSettings
+from harness.config import RunConfig
 from harness.errors import HarnessError
 from harness.provenance import accelerator
+from harness.settings import AnsweringSection, ComputingSection, Precision, ServerSettings
 
 REDUCING = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
 """Environment variables that let oneDNN multiply float32 in fewer bits."""

@@ -16,9 +16,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from harness.config import PreferenceSource, read_yaml
+from harness.config import read_yaml
 from harness.errors import HarnessError, unknown
 from harness.records import Kind
+from harness.settings import PreferenceSource
 
 
 def content_roots(include: Sequence[Path] = ()) -> list[Path]:

@@ -6,16 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config import (
-    SECTIONS,
-    SERVER,
-    RunConfig,
-    assign,
-    parse_assignment,
-    server_settings,
-    spread_engine,
-    validated,
-)
+from harness.config import RunConfig, assign, parse_assignment, server_settings, spread_engine, validated
 from harness.data.mapping import check_map
 from harness.data.preferences import FIELDS, is_source
 from harness.data.published import source_files
@@ -26,6 +17,7 @@ from harness.judge.checkpoints import folder_fingerprint, resolve
 from harness.precision import resolve_sections
 from harness.protocols import find_protocol
 from harness.registry import Recipe, expand_tasks, find_tasks, load_preferences, load_profile, load_task
+from harness.settings import SECTIONS, SERVER
 from harness.training.stages import code_hash, versions
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import provenance
-from harness.config import RunConfig, ServerSettings, TrainingSettings, differing
+from harness.config import RunConfig, differing
 from harness.errors import HarnessError
 from harness.precision import arithmetic, slow_or_inexact
 from harness.records import Run, RunFolder
 from harness.records.run import StageRecord
 from harness.registry import Recipe, load_task, results_root
+from harness.settings import ServerSettings, TrainingSettings
 from harness.show.console import RunConsole
 from harness.training.launch import refuse_launcher
 from harness.training.stages import ENGINE, Clock, Stages, Watch

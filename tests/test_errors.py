@@ -7,7 +7,7 @@ import pytest
 from harness.errors import last_words
 
 VLLM = """\
-(APIServer pid=7) WARNING [system_utils.py:255] This can cause fd limit errors like `OSError: [Errno 24] Too many files`.
+(APIServer pid=7) WARNING [system_utils.py:255] This can cause fd limit errors like `OSError: [Errno 24] Too many`.
 (Worker pid=8) ERROR [multiproc_executor.py:1063] Traceback (most recent call last):
 (Worker pid=8) ERROR [multiproc_executor.py:1063] RuntimeError: CPU Generator does not use offset
 (APIServer pid=7) ERROR [async_llm.py:906] vllm.v1.engine.exceptions.EngineDeadError: EngineCore had an issue.

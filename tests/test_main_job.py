@@ -213,7 +213,7 @@ def test_a_judge_answers_alike_in_any_batch_and_with_any_number_of_threads(finis
     code = f"""
 import io, json, sys, torch
 from PIL import Image
-from harness.config import JudgeSettings, WorldSettings
+from harness.settings import JudgeSettings, WorldSettings
 from harness.embedded.data import benchmark_rows
 from harness.engines.engine import Decoding, Question
 from harness.engines.transformers_engine import TransformersEngine
@@ -254,8 +254,8 @@ def test_plain_lmms_eval_gives_our_figure(finished, tmp_path: Path) -> None:
     run = Run.model_validate_json((folder / "run.json").read_text())
     checkpoint = results / "cache" / f"dpo-{next(s.key for s in run.stages if s.stage == 'dpo')}"
     ours = next(s.info["accuracy"] for s in run.stages if s.stage.startswith("judge"))
-    from harness.config import WorldSettings
     from harness.embedded.data import benchmark_rows
+    from harness.settings import WorldSettings
 
     data = tmp_path / "bench.jsonl"
     import base64

@@ -11,11 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness import precision
 from harness.cli import main
-from harness.config import JudgeSettings, SftSettings, TrainingSettings, validated
+from harness.config import validated
 from harness.errors import HarnessError
 from harness.records import RunFolder
 from harness.registry import content_roots, list_runs, load_recipe
 from harness.resolve import resolve_config
+from harness.settings import JudgeSettings, SftSettings, TrainingSettings
 from harness.training.jobs import Job
 from harness.training.stages import Artifact
 from harness.training.trainers import common_arguments, starting_model

@@ -6,7 +6,7 @@
 
     .venv/bin/python tests/test_readme.py --write
 
-puts what the commands print now into the console blocks, and the settings of `harness.config` into `docs/settings.md`.
+puts what the commands print now into the console blocks, and what `harness.settings` says into `docs/settings.md`.
 """
 
 import ast
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from harness import config
+from harness import config, settings
 from harness.cli import build_parser
 from harness.data.preferences import FIELDS
 from harness.data.tables import checked_rows, read_rows
@@ -227,19 +227,19 @@ def check_command(arguments: list[str]) -> None:
 
 def _check_run(options: Namespace) -> None:
     roots = content_roots()
-    settings: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for text in options.set:
-        config.assign(settings, *config.parse_assignment(text))
-    config.spread_engine(settings)
-    for name, section in settings.items():
-        config.SECTIONS[name].model_validate(section)
+        config.assign(given, *config.parse_assignment(text))
+    config.spread_engine(given)
+    for name, section in given.items():
+        settings.SECTIONS[name].model_validate(section)
     if options.recipe:
         assert options.recipe in {*find_recipes(roots), "RECIPE"}
     if options.profile:
         assert options.profile in find_profiles(roots) or options.profile.endswith(".yaml")
     if options.tasks:
         assert expand_tasks(options.tasks.split(","), roots)
-    if options.model == config.SERVER:
+    if options.model == settings.SERVER:
         config.server_settings(dict(part.partition("=")[::2] for part in options.model_args.split(",")))
 
 
@@ -250,9 +250,9 @@ BEGIN, END = "<!-- begin: tests/test_readme.py --write -->", "<!-- end -->"
 
 
 def documented() -> dict[str, dict[str, str]]:
-    """Read what the classes of `harness.config` say below each of their fields."""
+    """Read what the classes of `harness.settings` say below each of their fields."""
     found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(config)).body:
+    for node in ast.parse(inspect.getsource(settings)).body:
         if isinstance(node, ast.ClassDef):
             fields = found[node.name] = {}
             for field, below in zip(node.body, node.body[1:], strict=False):
@@ -271,8 +271,8 @@ def settings_table(kept: dict[str, str]) -> list[str]:
     texts = documented()
     real = load_profile("qwen2.5-vl-7b", content_roots())
     lines = []
-    engines = {f"engine {kind.model_fields['name'].default}": kind for kind in config.ENGINES}
-    for name, kind in {**config.SECTIONS, **engines}.items():
+    engines = {f"engine {kind.model_fields['name'].default}": kind for kind in settings.ENGINES}
+    for name, kind in {**settings.SECTIONS, **engines}.items():
         said = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
         lines += ["", f"### {name}", "", said, "", HEADING, "| --- | --- | --- | --- |"]
         owners = [base.__name__ for base in kind.__mro__ if base.__name__ in texts]
@@ -291,7 +291,7 @@ def settings_table(kept: dict[str, str]) -> list[str]:
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
-    if isinstance(value, config.EngineSettings):
+    if isinstance(value, settings.EngineSettings):
         return f"`{value.name}`"  # type: ignore[attr-defined]
     if isinstance(value, dict):
         return ", ".join(f"`{key}` {_plain(inner)}" for key, inner in value.items())

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from harness.config import ExpertSettings, JudgeSettings, WorldSettings
 from harness.embedded import world
 from harness.embedded.data import benchmark_rows
 from harness.engines.engine import Answer, Decoding, Question
 from harness.engines.transformers_engine import TransformersEngine
 from harness.protocols.reading import read_strict
+from harness.settings import ExpertSettings, JudgeSettings, WorldSettings
 from harness.training.experts import Expert
 from harness.training.stages import Silent
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from harness.config import SECTIONS, differing
+from harness.config import differing
 from harness.counting.results import TaskResult, label
 from harness.records import Run
+from harness.settings import SECTIONS
 
 
 def names_of(results: Sequence[TaskResult]) -> list[str]:

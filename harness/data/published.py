@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from harness.config import PreferenceSource, Ratings, Verdicts
 from harness.data.mapping import MISSING, pick
 from harness.data.tables import PLACEHOLDERS, Row, image_of
 from harness.errors import DataError, HarnessError
+from harness.settings import PreferenceSource, Ratings, Verdicts
 
 Pair = dict[str, Any]
 TEXTS = ("question", "chosen", "rejected")

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.config import WorldSettings
 from harness.embedded import teacher, world
+from harness.settings import WorldSettings
 
 SLICE_SHARES: dict[world.Slice, int] = {"general": 183, "hallucination": 749, "reasoning": 318}
 """VL-RewardBench's own counts; the embedded benchmark has the same shares."""

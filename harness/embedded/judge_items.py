@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.config import WorldSettings
 from harness.embedded import world
 from harness.embedded.data import png
+from harness.settings import WorldSettings
 
 GRADES = (5, 3, 2, 1)
 """Grade of an answer by its steps from the truth, 0 to 3."""

@@ -2,10 +2,11 @@
 
 import importlib.metadata
 
-from harness.config import SERVER, AnsweringSection, Engine, RaySettings, RunConfig, ServerSettings, VllmSettings
+from harness.config import RunConfig
 from harness.engines.vllm_servers import interpreter, vllm_version
 from harness.errors import HarnessError
 from harness.extras import require
+from harness.settings import SERVER, AnsweringSection, Engine, RaySettings, ServerSettings, VllmSettings
 
 
 def resolve_engines(config: RunConfig) -> RunConfig:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from harness.config import AnsweringSection, ExpertSettings, JudgeSettings
 from harness.errors import HarnessError
 from harness.judge.format import JudgeFormat
+from harness.settings import AnsweringSection, ExpertSettings, JudgeSettings
 
 
 class Question(NamedTuple):

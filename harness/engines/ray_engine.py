@@ -21,11 +21,11 @@ import pyarrow.parquet
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from harness.config import AnsweringSection, ExpertSettings, JudgeSettings, RaySettings
 from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody, open_engine, open_scorer
 from harness.errors import HarnessError, RunIncompleteError
 from harness.judge.checkpoints import resolve
 from harness.judge.format import load_format
+from harness.settings import AnsweringSection, ExpertSettings, JudgeSettings, RaySettings
 
 AGAIN = 3
 """How often a worker that died is started again, and a shard given out again."""

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, TypeVar
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAI, Timeout
 from openai.types.chat import ChatCompletionMessage
 
-from harness.config import ServerSettings
 from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody, seed_of
 from harness.errors import HarnessError, RunIncompleteError
 from harness.judge.format import PLAIN, JudgeFormat
 from harness.protocols.reading import read_strict
+from harness.settings import ServerSettings
 
 TRANSIENT = (408, 409, 425, 429)
 """Statuses that are asked again, as is every status from 500 on; any other 4xx is the user's to mend."""

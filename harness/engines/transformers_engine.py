@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, LogitsProcessor, LogitsProcessorList
 
-from harness.config import JudgeSettings
 from harness.engines.engine import Answer, Decoding, Done, Question, nobody, seed_of
 from harness.errors import HarnessError
 from harness.judge.checkpoints import loading, resolve
 from harness.judge.format import PLAIN, JudgeFormat, load_format
 from harness.judge.loading import VerdictTokens, load_model, load_processor, verdict_tokens
 from harness.protocols.reading import read_strict
+from harness.settings import JudgeSettings
 
 
 def device() -> torch.device:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness.config import JudgeSettings, ServerSettings, VllmSettings
 from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody
 from harness.engines.server_engine import Client, ServerEngine, ServerScorer
 from harness.engines.vllm_servers import SERVED, VllmServers
 from harness.errors import HarnessError
 from harness.judge.checkpoints import base_of, resolve
 from harness.judge.format import load_format
+from harness.settings import JudgeSettings, ServerSettings, VllmSettings
 
 
 class _OwnClient(Client):

@@ -18,9 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.config import VllmSettings
 from harness.errors import HarnessError, last_words
 from harness.provenance import accelerators
+from harness.settings import VllmSettings
 
 VARIABLE = "HARNESS_VLLM_PYTHON"
 CHILD = Path(__file__).with_name("vllm_child.py")

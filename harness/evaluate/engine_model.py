@@ -8,10 +8,10 @@ import torch
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
 
-from harness.config import JudgeSettings, Precision
 from harness.engines.engine import Answer, Decoding, Engine, Question, StoppedError
 from harness.judge.format import PLAIN
 from harness.precision import resolved
+from harness.settings import JudgeSettings, Precision
 
 
 @dataclass

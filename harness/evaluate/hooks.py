@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.config import WorldSettings
 from harness.counting.metrics import METRICS, estimate
 from harness.data.benchmark import Benchmark, item_of, read_items, write_benchmark
 from harness.data.tables import Row, hub_folder, hub_rows, read_rows
@@ -25,6 +24,7 @@ from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Presentation
 from harness.registry import TaskContent, read_task
+from harness.settings import WorldSettings
 
 
 class TaskHooks(NamedTuple):

@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.config import SERVER, JudgeSettings, JudgingSettings, RunConfig, redacted, server_settings
+from harness.config import RunConfig, redacted, server_settings
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import resolve
 from harness.judge.format import load_format
+from harness.settings import SERVER, JudgeSettings, JudgingSettings
 from harness.training.sources import judge_settings
 from harness.training.stages import Artifact
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.config import RunConfig, WorldSettings
+from harness.config import RunConfig
 from harness.counting.metrics import estimate, primary
 from harness.data.benchmark import read_items, write_benchmark
 from harness.errors import HarnessError, RunIncompleteError
@@ -20,6 +20,7 @@ from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Presentation, RunFolder
 from harness.records.run import TaskRecord
 from harness.registry import TaskContent
+from harness.settings import WorldSettings
 from harness.training.stages import Artifact, Progress, Stages
 
 TABLE = "benchmark.parquet"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import provenance
-from harness.config import WorldSettings, differing
+from harness.config import differing
 from harness.data.benchmark import Inventory, imageless_items
 from harness.data.tables import fingerprint, path_fingerprint
 from harness.errors import DataError, HarnessError, RunIncompleteError, unknown
@@ -21,6 +21,7 @@ from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Run, RunFolder
 from harness.records.run import StageRecord, TaskRecord
+from harness.settings import WorldSettings
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from harness.config import JudgeSettings
 from harness.errors import HarnessError
 from harness.judge.checkpoints import base_of, loading, resolve
 from harness.judge.format import JudgeFormat, load_format
+from harness.settings import JudgeSettings
 
 
 def load_processor(settings: JudgeSettings) -> Any:

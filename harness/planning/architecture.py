@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.config import JudgeSettings
 from harness.errors import HarnessError
 from harness.judge.checkpoints import EMBEDDED, loading
+from harness.settings import JudgeSettings
 
 COMMITTED = Path(__file__).parent / "architectures"
 VISION = ("visual", "vision_tower", "vision_model", "projector")

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from harness.config import DpoSettings, SftSettings
 from harness.data.tables import read_rows
 from harness.planning.assumptions import Assumed, assumptions
 from harness.planning.load import Load, place_of
+from harness.settings import DpoSettings, SftSettings
 
 
 class Foretold(NamedTuple):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.config import AnsweringSection, JudgeSettings, RaySettings, ServerSettings, VllmSettings
+from harness.settings import AnsweringSection, JudgeSettings, RaySettings, ServerSettings, VllmSettings
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.config import JudgingSettings, RunConfig
+from harness.config import RunConfig
 from harness.planning.architecture import Architecture, Trained, build, trained
 from harness.planning.assumptions import assumptions
 from harness.planning.forecast import expected_pairs
@@ -17,6 +17,7 @@ from harness.planning.walk import State, Step, walk
 from harness.protocols import find_protocol
 from harness.records import Item, RunFolder
 from harness.registry import Recipe, TaskContent, load_task
+from harness.settings import JudgingSettings
 
 SECTION = {
     "caption": "captions",

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from harness.config import CaptionSettings, JudgeSettings
+from harness.settings import CaptionSettings, JudgeSettings
 from harness.training.sources import PAIRS, judge_settings
 from harness.training.stages import ENGINE, Artifact, Progress
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.config import ConfidenceSettings
 from harness.data.preferences import stream_pairs
 from harness.errors import HarnessError, unknown
+from harness.settings import ConfidenceSettings
 from harness.training.experts import read_scores
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Progress

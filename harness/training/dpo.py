@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.config import DpoSettings, JudgeSettings, TrainingSettings
 from harness.judge.format import JudgeFormat
+from harness.settings import DpoSettings, JudgeSettings, TrainingSettings
 from harness.training.jobs import Job, train
 from harness.training.lengths import fitting
 from harness.training.negatives import read_contrasts

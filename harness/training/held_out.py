@@ -8,13 +8,13 @@ from typing import Any
 from PIL import Image
 from transformers import TrainerCallback
 
-from harness.config import SftSettings
 from harness.data.tables import open_images
 from harness.engines.engine import Decoding, Question
 from harness.engines.transformers_engine import TransformersEngine
 from harness.judge.format import JudgeFormat
 from harness.judge.loading import load_processor
 from harness.protocols.reading import read_strict
+from harness.settings import SftSettings
 from harness.training.jobs import Job
 from harness.training.rows import present, rationale
 from harness.training.sources import PAIRS

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.config import DpoSettings, JudgeSettings, SftSettings, TrainingSettings
 from harness.judge.checkpoints import resolve
 from harness.judge.format import JudgeFormat
+from harness.settings import DpoSettings, JudgeSettings, SftSettings, TrainingSettings
 from harness.training.launch import launched
 from harness.training.rows import checkpoint_format
 from harness.training.stages import Artifact, Progress

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from harness.config import TrainingSettings
 from harness.registry import results_root
+from harness.settings import TrainingSettings
 from harness.training.launch import FOLDER, JOB, end, start
 
 PAUSE = 1.0

@@ -18,9 +18,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.config import DpoSettings, SftSettings, TrainingSettings
 from harness.errors import HarnessError, RunIncompleteError, last_words
 from harness.provenance import accelerator
+from harness.settings import DpoSettings, SftSettings, TrainingSettings
 from harness.training.stages import Progress
 
 FOLDER = "launch"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.config import NegativeSettings
 from harness.errors import unknown
+from harness.settings import NegativeSettings
 from harness.training.stages import Artifact, Progress
 
 Judgment = dict[str, Any]

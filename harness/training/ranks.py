@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.config import TrainingSettings
 from harness.errors import HarnessError
+from harness.settings import TrainingSettings
 
 
 def world() -> int:

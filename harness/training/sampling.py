@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from harness.config import JudgeSettings, SamplingSettings
+from harness.settings import JudgeSettings, SamplingSettings
 from harness.training.confidence import read_split
 from harness.training.rows import Presented, present
 from harness.training.sources import PAIRS, judge_settings

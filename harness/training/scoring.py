@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.config import ExpertSettings, JudgeSettings, ScoringSettings
 from harness.data.preferences import stream_pairs
 from harness.errors import HarnessError, unknown
 from harness.protocols.reading import read_strict
+from harness.settings import ExpertSettings, JudgeSettings, ScoringSettings
 from harness.training.confidence import read_split
 from harness.training.experts import Expert, fingerprints, finite, read_scores
 from harness.training.rows import checkpoint_format

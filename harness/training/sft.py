@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.config import JudgeSettings, SftSettings, TrainingSettings
 from harness.judge.format import JudgeFormat
+from harness.settings import JudgeSettings, SftSettings, TrainingSettings
 from harness.training.jobs import Job, train
 from harness.training.lengths import fitting
 from harness.training.rows import present, rationale, training_rows

@@ -23,11 +23,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.config import Section, TrainingSettings
 from harness.data.tables import data_fingerprint, fingerprint
 from harness.provenance import packages
 from harness.records.run import StageRecord
 from harness.records.store import write_atomically
+from harness.settings import Section, TrainingSettings
 
 COMPUTING = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "lmms-eval")
 """Libraries whose version may change a stage's result."""
@@ -164,6 +164,7 @@ def _trains(stage: Callable[..., Any]) -> bool:
 PACKAGE = Path(__file__).parent.parent
 PLAIN_MODULES = (
     "harness.config",
+    "harness.settings",
     "harness.errors",
     "harness.records.run",
     "harness.records.store",

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from harness.config import DpoSettings, JudgeSettings, SftSettings
 from harness.errors import HarnessError
 from harness.judge.checkpoints import base_of
 from harness.judge.format import JudgeFormat
 from harness.judge.loading import VerdictTokens, load_model, with_adapter
+from harness.settings import DpoSettings, JudgeSettings, SftSettings
 from harness.training.jobs import Job
 from harness.training.launch import accumulation
 from harness.training.ranks import check_together

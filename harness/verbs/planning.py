@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.config import SECTIONS, ComputingSection
 from harness.errors import ExitCode
 from harness.extras import require
 from harness.registry import Recipe, content_roots, load_profile, load_recipe, results_root
+from harness.settings import SECTIONS, ComputingSection
 
 if TYPE_CHECKING:
     from harness.planning.machine import Machine

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.config import SERVER
 from harness.data.mapping import parse_map
 from harness.errors import ExitCode, HarnessError, NotApplicableError
 from harness.extras import ASKING, require
 from harness.registry import Recipe, content_roots, list_runs, load_recipe, results_root
+from harness.settings import SERVER
 
 if TYPE_CHECKING:
     from harness.counting.results import TaskResult

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config import WorldSettings
 from harness.data.benchmark import Benchmark, Entry, StrayError
 from harness.data.tables import Field, identifier, image_bytes, speech, text
 from harness.embedded.data import benchmark_rows
 from harness.evaluate.hooks import task_hooks
+from harness.settings import WorldSettings
 
 CATEGORIES = {
     "open_generation/correctness_task": "correctness",

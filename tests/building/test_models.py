@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from harness.building.check import answers_right, expert_accuracy, untrained_judging
-from harness.config import JudgeSettings
 from harness.embedded import world
 from harness.engines.transformers_engine import TransformersEngine
 from harness.judge.checkpoints import EMBEDDED as ASSETS
+from harness.settings import JudgeSettings
 
 
 @pytest.fixture(scope="module")

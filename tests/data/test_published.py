@@ -11,12 +11,12 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from harness.config import PreferenceSource
 from harness.data.mapping import MISSING, parse_map, pick
 from harness.data.preferences import is_source, stream_pairs
 from harness.errors import HarnessError
 from harness.registry import content_roots, find_preferences, load_preferences, load_recipe
 from harness.resolve import resolve_config
+from harness.settings import PreferenceSource
 from harness.training.sources import PAIRS, open_pairs, source_preferences
 from harness.training.stages import Silent, Stages
 

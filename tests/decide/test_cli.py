@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from harness.cli import main
-from harness.config import WorldSettings
 from harness.embedded.data import preference_rows
 from harness.records import RunFolder
+from harness.settings import WorldSettings
 from tests.compare.test_comparison import write
 from tests.test_main_job import sets
 from tests.toys import ROOT, SMALL, make_items, make_judgments

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config import WorldSettings
 from harness.data.tables import image_hash
 from harness.embedded import world
 from harness.embedded.data import SLICE_SHARES, benchmark_rows, preference_rows, preference_truth
 from harness.embedded.teacher import slip_chance
+from harness.settings import WorldSettings
 
 
 @given(st.integers(0, 10_000), st.sampled_from(world.KINDS))

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from harness.config import ExpertSettings, JudgeSettings, JudgingSettings, RaySettings, WorldSettings
 from harness.embedded.data import benchmark_rows
 from harness.engines.engine import Decoding, Question, open_engine, open_scorer
 from harness.errors import HarnessError
 from harness.judge.format import EMBEDDED
+from harness.settings import ExpertSettings, JudgeSettings, JudgingSettings, RaySettings, WorldSettings
 from harness.training.experts import Expert
 
 HERE = JudgingSettings(precision="float32", batch_size=16)

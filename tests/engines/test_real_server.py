@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import JudgingSettings, RunConfig, ServerSettings, WorldSettings
+from harness.config import RunConfig
 from harness.data.benchmark import read_items, write_benchmark
 from harness.embedded.data import benchmark_rows
 from harness.engines.server_engine import ServerEngine
@@ -24,6 +24,7 @@ from harness.judge.format import EMBEDDED
 from harness.protocols import find_protocol
 from harness.records import Judgment, RunFolder
 from harness.registry import read_task
+from harness.settings import JudgingSettings, ServerSettings, WorldSettings
 from harness.training.stages import Artifact, Silent
 from tests.toys import ROOT
 

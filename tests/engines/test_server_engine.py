@@ -18,12 +18,12 @@ import pytest
 from PIL import Image
 
 from harness.cli import main
-from harness.config import ServerSettings
 from harness.engines.engine import StoppedError
 from harness.engines.server_engine import IN_A_ROW, ServerEngine, retry_after
 from harness.errors import ExitCode, HarnessError
 from harness.evaluate.engine_model import EngineModel
 from harness.records import RunFolder
+from harness.settings import ServerSettings
 
 KEY = "sk-do-not-tell"
 VERDICT = "Overall Judgment: Answer 1 is better."

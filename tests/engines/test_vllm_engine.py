@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from harness.cli import main
-from harness.config import ExpertSettings, JudgeSettings, JudgingSettings, RaySettings, VllmSettings, WorldSettings
 from harness.embedded.data import benchmark_rows
 from harness.engines.engine import Decoding, Question, open_engine, open_scorer
 from harness.engines.vllm_servers import BUILT, VARIABLE, readable
 from harness.judge.checkpoints import resolve
 from harness.judge.format import EMBEDDED
+from harness.settings import ExpertSettings, JudgeSettings, JudgingSettings, RaySettings, VllmSettings, WorldSettings
 from tests.test_main_job import harness, runs, sets
 from tests.test_main_job import judgments as judgments_of
 from tests.toy_qwen import save_tiny_qwen

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import WorldSettings
 from harness.counting.metrics import METRICS, estimate
 from harness.data.benchmark import read_items, write_benchmark
 from harness.embedded.data import benchmark_rows
 from harness.errors import RunIncompleteError
 from harness.protocols import find_protocol
 from harness.records import RunFolder
+from harness.settings import WorldSettings
 from tests.toys import ROOT
 
 lmms_eval = pytest.importorskip("lmms_eval")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import JudgeSettings, LoraSettings
 from harness.errors import HarnessError
 from harness.planning.architecture import COMMITTED, Architecture, build, find_config, trained
 from harness.registry import content_roots, find_profiles, load_profile
+from harness.settings import JudgeSettings, LoraSettings
 
 PUBLISHED = {
     "Qwen/Qwen2.5-VL-3B-Instruct": 3.75e9,

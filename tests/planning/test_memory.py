@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from harness.config import JudgeSettings, LoraSettings
 from harness.planning.architecture import build
 from harness.planning.load import Launch, Load
 from harness.planning.memory import GIB, SAVED, memory, remedies
+from harness.settings import JudgeSettings, LoraSettings
 from harness.training.trainers import freeze_vision, peft_config
 
 LORA = JudgeSettings(lora=LoraSettings(rank=4, alpha=8), freeze_vision=True)

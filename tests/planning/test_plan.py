@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.config import SECTIONS
 from harness.errors import HarnessError
 from harness.planning import plan as planning
 from harness.planning import room
@@ -19,6 +18,7 @@ from harness.planning.machine import Machine, needed, wished
 from harness.planning.plan import make_plan, remarks, stages_of
 from harness.registry import content_roots, find_profiles, load_profile, load_recipe
 from harness.resolve import resolve_config
+from harness.settings import SECTIONS
 from tests.toy_qwen import save_tiny_qwen
 
 TOLD = Path(__file__).with_name("qwen2.5-vl-7b.txt")

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import DpoSettings, RunConfig, SftSettings
+from harness.config import RunConfig
 from harness.planning.forecast import FORECASTS, expected_pairs, updates_for
 from harness.planning.walk import walk
 from harness.records import Run
 from harness.registry import Recipe, content_roots, find_recipes, load_recipe
 from harness.resolve import resolve_config
+from harness.settings import DpoSettings, SftSettings
 from tests.test_main_job import harness, runs, sets
 from tests.toys import ROOT, SMALL
 

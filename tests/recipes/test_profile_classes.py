@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from harness.config import JudgeSettings, RunConfig, SamplingSettings, WorldSettings
+from harness.config import RunConfig
 from harness.engines.engine import Decoding, Question, open_engine
 from harness.planning.architecture import build, trained
 from harness.registry import content_roots, load_profile
+from harness.settings import JudgeSettings, SamplingSettings, WorldSettings
 from harness.training import dpo, sft, sources
 from harness.training.sources import judge_settings
 from harness.training.stages import Artifact, Silent, Stages

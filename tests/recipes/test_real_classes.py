@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import WorldSettings
 from harness.embedded.data import preference_rows
 from harness.records import Run
+from harness.settings import WorldSettings
 from tests.test_main_job import CAREVL, harness, runs, sets
 from tests.toy_qwen import save_tiny_qwen
 from tests.toys import SMALL

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.config import WorldSettings
 from harness.counting.metrics import METRICS, estimate
 from harness.data.benchmark import read_items, write_benchmark
 from harness.data.tables import read_rows
 from harness.errors import DataError
 from harness.protocols import find_protocol
 from harness.records import Item, Judgment
+from harness.settings import WorldSettings
 from tests.toys import ROOT
 
 hooks = runpy.run_path(str(ROOT / "tasks/mllm_judge/hooks.py"))

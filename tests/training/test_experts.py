@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import ExpertSettings, WorldSettings, validated
+from harness.config import validated
 from harness.data.preferences import write_preferences
 from harness.data.tables import row_count
 from harness.errors import HarnessError
 from harness.judge.checkpoints import EMBEDDED
+from harness.settings import ExpertSettings, WorldSettings
 from harness.training import experts
 from harness.training.experts import Expert, Words, control_pairs, expert_scores, finite, read_scores
 from harness.training.sources import PAIRS, embedded_preferences

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from harness.config import JudgeSettings
 from harness.data.preferences import write_preferences
 from harness.errors import HarnessError
 from harness.judge.format import PLAIN
 from harness.judge.loading import load_processor
+from harness.settings import JudgeSettings
 from harness.training.lengths import ImageTokens, fitting
 from harness.training.rows import Presented, conversation, present, present_as, training_rows
 from harness.training.sources import PAIRS

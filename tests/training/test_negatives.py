@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config import NegativeSettings
 from harness.errors import HarnessError
+from harness.settings import NegativeSettings
 from harness.training.negatives import RULES, find_rule
 
 rankings = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(

@@ -18,7 +18,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from harness.config import DpoSettings, JudgeSettings, LoraSettings, SftSettings, TrainingSettings, WorldSettings
 from harness.data.preferences import stream_pairs, write_preferences
 from harness.embedded.data import preference_rows
 from harness.engines.engine import Decoding, Question
@@ -27,6 +26,7 @@ from harness.errors import HarnessError, RunIncompleteError
 from harness.judge.checkpoints import base_of
 from harness.judge.format import PLAIN
 from harness.judge.loading import save_merged
+from harness.settings import DpoSettings, JudgeSettings, LoraSettings, SftSettings, TrainingSettings, WorldSettings
 from harness.training import dpo, jobs, sft, trainers
 from harness.training.launch import FOLDER, accumulation, check_launch, launched, refuse_launcher
 from harness.training.rows import present

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config import ScoringSettings
 from harness.errors import HarnessError
+from harness.settings import ScoringSettings
 from harness.training.scoring import DIMENSIONS, Context, Sampled, dimension, find_dimensions
 
 verdicts = st.sampled_from([True, False, None])

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from harness.config import DpoSettings, ExpertSettings, NegativeSettings, ScoringSettings, TrainingSettings
 from harness.judge.checkpoints import EMBEDDED
+from harness.settings import DpoSettings, ExpertSettings, NegativeSettings, ScoringSettings, TrainingSettings
 from harness.training import experts, scoring
 from harness.training import stages as module
 from harness.training.sft import sft

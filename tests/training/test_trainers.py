@@ -8,11 +8,11 @@ from PIL import Image
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-from harness.config import DpoSettings, JudgeSettings, SftSettings, TrainingSettings, WorldSettings
 from harness.embedded.data import preference_rows
 from harness.errors import HarnessError
 from harness.judge.format import EMBEDDED, PLAIN, JudgeFormat
 from harness.judge.loading import load_processor, verdict_tokens
+from harness.settings import DpoSettings, JudgeSettings, SftSettings, TrainingSettings, WorldSettings
 from harness.training.jobs import Job
 from harness.training.rows import conversation
 from harness.training.stages import Artifact

@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from pydantic import BaseModel
 
-from harness.config import TrainingSettings
+from harness.settings import TrainingSettings
 from harness.training.dpo import DpoJob
 from harness.training.dpo import tune as prefer
 from harness.training.sft import SftJob

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config import WorldSettings
 from harness.counting.results import TaskResult
 from harness.errors import DataError, HarnessError
 from harness.registry import load_task, results_root
+from harness.settings import WorldSettings
 
 SIDE = 96
 """Longest side of a thumbnail in pixels; smaller images stay as they are."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config import WorldSettings
 from harness.data.benchmark import entries, make_item
 from harness.data.tables import image_hash
 from harness.embedded.data import benchmark_rows
@@ -12,6 +11,7 @@ from harness.evaluate.hooks import load_hooks
 from harness.records import Item, Judgment, Run, RunFolder
 from harness.records.run import StageRecord, TaskRecord
 from harness.registry import content_roots, load_task
+from harness.settings import WorldSettings
 
 HOSTILE = (
     "<script>alert(1)</script>",
