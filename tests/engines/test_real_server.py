@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.config import RunConfig
-from harness.data.benchmark import read_items, write_benchmark
-from harness.embedded.data import benchmark_rows
+from harness.data.benchmark import read_items
 from harness.engines.server_engine import ServerEngine
 from harness.evaluate import tasks
 from harness.evaluate.engine_model import EngineModel, HarnessJudge
@@ -23,13 +22,9 @@ from harness.judge.checkpoints import resolve
 from harness.judge.format import EMBEDDED
 from harness.protocols import find_protocol
 from harness.records import Judgment, RunFolder
-from harness.registry import read_task
-from harness.settings import JudgingSettings, ServerSettings, WorldSettings
+from harness.settings import JudgingSettings, ServerSettings
 from harness.training.stages import Artifact, Silent
-from tests.toys import ROOT
-
-CONTENT = read_task(ROOT / "tasks/vlrewardbench/vlrewardbench.yaml")
-HOOKS = tasks.load_hooks("vlrewardbench", CONTENT.hooks)
+from tests.toy_task import CONTENT, HOOKS, small_benchmark
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +71,7 @@ def wait_for(url: str, server: subprocess.Popen, log: str) -> None:
 
 @pytest.fixture(scope="module")
 def benchmark(tmp_path_factory) -> Artifact:
-    folder = tmp_path_factory.mktemp("benchmark")
-    rows = benchmark_rows(WorldSettings(items=8))
-    info = write_benchmark(folder / tasks.TABLE, rows, "embedded", folder, HOOKS.benchmark)
-    return Artifact("benchmark", "key", folder, info)
+    return small_benchmark(tmp_path_factory.mktemp("benchmark"), 8)
 
 
 def judge(folder: Path, model, benchmark: Artifact, words: str | None, tokens: int) -> tuple[dict, list[Judgment]]:

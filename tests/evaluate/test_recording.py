@@ -5,13 +5,10 @@ from pathlib import Path
 import pytest
 
 from harness.counting.metrics import METRICS, estimate
-from harness.data.benchmark import read_items, write_benchmark
-from harness.embedded.data import benchmark_rows
+from harness.data.benchmark import read_items
 from harness.errors import RunIncompleteError
 from harness.protocols import find_protocol
 from harness.records import RunFolder
-from harness.settings import WorldSettings
-from tests.toys import ROOT
 
 lmms_eval = pytest.importorskip("lmms_eval")
 
@@ -20,11 +17,8 @@ from lmms_eval.api.model import lmms  # noqa: E402
 from harness.config import RunConfig  # noqa: E402
 from harness.evaluate import tasks  # noqa: E402
 from harness.evaluate.judged import Judged  # noqa: E402
-from harness.registry import read_task  # noqa: E402
 from harness.training.stages import Artifact, Silent  # noqa: E402
-
-CONTENT = read_task(ROOT / "tasks/vlrewardbench/vlrewardbench.yaml")
-HOOKS = tasks.load_hooks("vlrewardbench", CONTENT.hooks)
+from tests.toy_task import CONTENT, HOOKS, small_benchmark  # noqa: E402
 
 
 class LongerIsBetter(lmms):
@@ -58,10 +52,7 @@ class LongerIsBetter(lmms):
 
 @pytest.fixture(scope="module")
 def benchmark(tmp_path_factory) -> Artifact:
-    folder = tmp_path_factory.mktemp("benchmark")
-    rows = benchmark_rows(WorldSettings(items=30))
-    info = write_benchmark(folder / tasks.TABLE, rows, "embedded", folder, HOOKS.benchmark)
-    return Artifact("benchmark", "key", folder, info)
+    return small_benchmark(tmp_path_factory.mktemp("benchmark"), 30)
 
 
 def ask(folder: RunFolder, benchmark: Artifact, model: LongerIsBetter, protocol: str = "both-orders"):
