@@ -13,7 +13,7 @@ from harness.data.published import source_files
 from harness.data.tables import data_fingerprint, fingerprint, path_fingerprint
 from harness.engines.choosing import resolve_engines
 from harness.errors import HarnessError, unknown
-from harness.judge.checkpoints import folder_fingerprint, resolve
+from harness.judge.checkpoints import folder_fingerprint, resolve, revised
 from harness.precision import resolve_sections
 from harness.protocols import find_protocol
 from harness.registry import Recipe, expand_tasks, find_tasks, load_preferences, load_profile, load_task
@@ -70,7 +70,7 @@ def resolve_config(
         settings["source"] = load_preferences(settings["preferences"], roots).model_dump()
     config = resolve_sections(validated(settings))
     config = resolve_engines(config) if here else config
-    _check_choices(config, recipe, roots)
+    _check_choices(config, recipe)
     return config.model_copy(update={"fingerprints": _fingerprints(config, recipe, roots)})
 
 
@@ -120,12 +120,13 @@ def _sections(config: RunConfig, recipe: Recipe | None) -> set[str]:
     return used | {"world"} if "embedded" in config.data.values() or trains_on_world else used - {"world"}
 
 
-def _check_choices(config: RunConfig, recipe: Recipe | None, roots: Sequence[Path]) -> None:
+def _check_choices(config: RunConfig, recipe: Recipe | None) -> None:
     """Refuse at once what would else be found out hours later."""
     from harness.training.confidence import find_rule as find_agreement
-    from harness.training.launch import accumulation, check_launch
+    from harness.training.launch import check_launch
     from harness.training.negatives import find_rule as find_negatives
     from harness.training.scoring import find_dimensions
+    from harness.training.updates import accumulation
 
     if config.model == SERVER:
         server_settings(config.model_args)
@@ -156,7 +157,8 @@ def _check_choices(config: RunConfig, recipe: Recipe | None, roots: Sequence[Pat
 def _fingerprints(config: RunConfig, recipe: Recipe | None, roots: Sequence[Path]) -> dict[str, str]:
     """Hash what the settings only name: files, models, code, and the libraries that compute."""
     tasks = [load_task(name, roots) for name in config.tasks]
-    named = {f"data of {task}": name for task, name in config.data.items()} | {"preferences": config.preferences}
+    named = {f"data of {task}": name for task, name in config.data.items()}
+    named |= {} if config.source else {"preferences": config.preferences}
     found = {key: path_fingerprint(Path(name))[:16] for key, name in named.items() if _is_file(name)}
     if config.source and config.source.folder:
         files = source_files(config.source, Path(config.source.folder))
@@ -165,7 +167,7 @@ def _fingerprints(config: RunConfig, recipe: Recipe | None, roots: Sequence[Path
     if config.judge:
         found["judge"] = resolve(config.judge.model, config.judge.revision).fingerprint
     if config.experts:
-        found |= {f"expert {i}": resolve(*_revised(name)).fingerprint for i, name in enumerate(config.experts.models)}
+        found |= {f"expert {i}": resolve(*revised(name)).fingerprint for i, name in enumerate(config.experts.models)}
     for key, value in config.model_args.items():
         if Path(str(value)).is_dir():
             found[f"model {key}"] = folder_fingerprint(Path(str(value)))
@@ -181,15 +183,5 @@ def _fingerprints(config: RunConfig, recipe: Recipe | None, roots: Sequence[Path
     return found
 
 
-def _revised(name: str) -> tuple[str, str | None]:
-    name, _, revision = name.partition("@")
-    return name, revision or None
-
-
 def _is_file(source: str | None) -> bool:
-    return (
-        source is not None
-        and source not in ("embedded", "hub")
-        and not source.startswith("hub:")
-        and not is_source(source)
-    )
+    return source is not None and source not in ("embedded", "hub") and not source.startswith("hub:")

@@ -159,3 +159,9 @@ def test_an_engine_that_cannot_be_is_one_line(assignments: list[str], says: str)
         resolve(*assignments)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_data_that_is_not_there_is_said_before_a_run_begins() -> None:
+    for data in ("missing", "missing.parquet", "folder/missing.jsonl"):
+        with pytest.raises(HarnessError, match="does not exist"):
+            resolve(data=data)

@@ -23,7 +23,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody, open_engine, open_scorer
 from harness.errors import HarnessError, RunIncompleteError
-from harness.judge.checkpoints import resolve
+from harness.judge.checkpoints import resolve, revised
 from harness.judge.format import load_format
 from harness.settings import AnsweringSection, ExpertSettings, JudgeSettings, RaySettings
 
@@ -239,8 +239,7 @@ class RayScorer:
 
     def __init__(self, name: str, settings: ExpertSettings, work: Path) -> None:
         assert isinstance(settings.engine, RaySettings)
-        model, _, revision = name.partition("@")
-        self.identity = [resolve(model, revision or None).fingerprint, settings.decisive()]
+        self.identity = [resolve(*revised(name)).fingerprint, settings.decisive()]
         self.shard_size = settings.engine.shard_size
         inner = settings.model_copy(update={"engine": settings.engine.of})
         self.pool = _Pool(lambda: open_scorer(name, inner, work / "worker"), settings.engine, work / "shards")

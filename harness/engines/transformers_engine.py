@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, LogitsProcessor, Lo
 
 from harness.engines.engine import Answer, Decoding, Done, Question, nobody, seed_of
 from harness.errors import HarnessError
-from harness.judge.checkpoints import loading, resolve
+from harness.judge.checkpoints import loading, resolve, revised
 from harness.judge.format import PLAIN, JudgeFormat, load_format
 from harness.judge.loading import VerdictTokens, load_model, load_processor, verdict_tokens
 from harness.protocols.reading import read_strict
@@ -224,8 +224,8 @@ class TransformersScorer:
     """A sequence-classification reward model with a single label."""
 
     def __init__(self, name: str, precision: str, batch_size: int) -> None:
-        name, _, revision = name.partition("@")
-        ref = resolve(name, revision or None)
+        name, revision = revised(name)
+        ref = resolve(name, revision)
         self.batch_size = batch_size
         with loading(name):
             self.model, loaded = AutoModelForSequenceClassification.from_pretrained(

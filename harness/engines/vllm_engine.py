@@ -9,7 +9,7 @@ from harness.engines.engine import Answer, Decoding, Done, Question, StoppedErro
 from harness.engines.server_engine import Client, ServerEngine, ServerScorer
 from harness.engines.vllm_servers import SERVED, VllmServers
 from harness.errors import HarnessError
-from harness.judge.checkpoints import base_of, resolve
+from harness.judge.checkpoints import base_of, resolve, revised
 from harness.judge.format import load_format
 from harness.settings import JudgeSettings, ServerSettings, VllmSettings
 
@@ -96,8 +96,7 @@ class VllmScorer(ServerScorer):
     """A reward model in vLLM."""
 
     def __init__(self, name: str, settings: VllmSettings, precision: str, batch_size: int, work: Path) -> None:
-        model, _, revision = name.partition("@")
-        ref = resolve(model, revision or None)
+        ref = resolve(*revised(name))
         self.servers = VllmServers(ref.location, ref.revision, settings, precision, work, ["--runner", "pooling"])
         asked = _asked_as(self.servers, settings)
         super().__init__(SERVED, asked, 0, batch_size, _OwnClient(asked, self.servers))

@@ -4,10 +4,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.data.tables import fingerprint
 from harness.errors import HarnessError, unknown
 from harness.records.store import write_atomically
 
@@ -43,6 +43,12 @@ def resolve(name: str, revision: str | None = None) -> ModelRef:
     return ModelRef(name, revision, f"hub:{name}@{revision or 'main'}")
 
 
+def revised(name: str) -> tuple[str, str | None]:
+    """Split `NAME@REVISION` into both; no revision is None."""
+    name, _, revision = name.partition("@")
+    return name, revision or None
+
+
 @contextmanager
 def loading(name: str) -> Iterator[None]:
     """Turn a failure to load model `name` into one line that says how to get it.
@@ -69,16 +75,8 @@ def folder_fingerprint(folder: Path) -> str:
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         if path.name in ("info.json", "log.json", "training_args.bin") or path.suffix == ".md":
             continue
-        about = path.stat()
-        digest.update(path.name.encode() + b"\0" + _content_hash(path, about.st_size, about.st_mtime_ns))
+        digest.update(path.name.encode() + b"\0" + bytes.fromhex(fingerprint(path)))
     return digest.hexdigest()[:16]
-
-
-@lru_cache(maxsize=1024)
-def _content_hash(path: Path, size: int, changed: int) -> bytes:
-    """Hash a file once in this process, unless it changes; a large model is named by several stages."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 BASE = "adapter_base.json"

@@ -3,16 +3,17 @@
 A stage that is not known here, such as a recipe's own, has nothing foretold; it is listed all the same.
 """
 
-import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from harness.data.tables import read_rows
+from harness.data.tables import read_rows, row_count
+from harness.judge.checkpoints import revised
 from harness.planning.assumptions import Assumed, assumptions
 from harness.planning.load import Load, place_of
-from harness.settings import DpoSettings, SftSettings
+from harness.training.updates import updates_for
 
 
 class Foretold(NamedTuple):
@@ -33,25 +34,19 @@ def foretell(stage: str, arguments: Mapping[str, Any]) -> Foretold:
     return known(SimpleNamespace(**arguments), assumptions().assumed) if known else Foretold({})
 
 
+@cache
 def expected_pairs(preferences: str, world_pairs: int | None = None) -> int:
     """Tell how many preference pairs a source has: the world's, a file's rows, or what is published of a data set."""
     if preferences == "embedded":
         return world_pairs or 0
     path = Path(preferences)
     if path.suffix == ".parquet" and path.is_file():
-        import pyarrow.parquet
-
-        return int(pyarrow.parquet.read_metadata(path).num_rows)
+        return row_count(path)
     if path.is_file():
         return sum(1 for _ in read_rows(path))
     known = assumptions().assumed.pairs
     name = preferences.removeprefix("hub:").partition("@")[0].partition("=")[0]
     return known.get(name, known["unknown"])
-
-
-def updates_for(rows: int, settings: SftSettings | DpoSettings) -> int:
-    """Count the optimiser updates that rows take, as `harness.training.trainers` does, without torch."""
-    return max(1, math.ceil(rows / settings.batch_size * settings.epochs))
 
 
 def _embedded_preferences(given: Any, assumed: Assumed) -> Foretold:
@@ -91,7 +86,7 @@ def _read_by_experts(settings: Any, texts: int, assumed: Assumed) -> tuple[Load,
         return ()
     return tuple(
         Load(
-            "score", name.partition("@")[0], name.partition("@")[2] or None, settings.precision, texts, assumed.expert,
+            "score", *revised(name), settings.precision, texts, assumed.expert,
             0, 0, settings.batch_size, longest=min(settings.max_length, 2 * assumed.expert), sees=False,
             place=place,
         )

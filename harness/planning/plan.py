@@ -76,8 +76,7 @@ class Plan:
 
 def launch_of(config: RunConfig) -> Launch:
     """Say how a configuration trains: on one GPU, or as its section `training` has it."""
-    training = getattr(config, "training", None)
-    return Launch(training.world, training.strategy) if training else Launch()
+    return Launch(config.training.world, config.training.strategy) if config.training else Launch()
 
 
 def stages_of(config: RunConfig, recipe: Recipe, roots: Sequence[Path], cache: Path, folder: Path) -> tuple[Step, ...]:
@@ -90,13 +89,17 @@ def stages_of(config: RunConfig, recipe: Recipe, roots: Sequence[Path], cache: P
         cache: where finished stages are.
         folder: of the run.
     """
-    extra = [training] if (training := getattr(config, "training", None)) else []
-    steps = walk(recipe, config, cache, *extra)
-    run = RunFolder(folder)
-    state: State = "cached" if run.exists() and run.read_run().status == "complete" else "owed"
+    steps = walk(recipe, config, cache)
+    state: State = "cached" if is_complete(folder) else "owed"
     for seed in config.seeds:
         steps += [_judging(config, load_task(name, roots), seed, state) for name in config.tasks]
     return tuple(steps)
+
+
+def is_complete(folder: Path) -> bool:
+    """Tell whether a folder holds a finished run."""
+    run = RunFolder(folder)
+    return run.exists() and run.read_run().status == "complete"
 
 
 def make_plan(config: RunConfig, steps: tuple[Step, ...], machine: Machine) -> Plan:
@@ -107,7 +110,8 @@ def make_plan(config: RunConfig, steps: tuple[Step, ...], machine: Machine) -> P
     """
     launch = launch_of(config)
     loads = [(step, load) for step in steps for load in step.loads]
-    models = {load.model: build(load.model, load.revision, load.work != "score") for _, load in loads}
+    last = {load.model: load for _, load in loads}
+    models = {name: build(name, load.revision, load.work != "score") for name, load in last.items()}
     part = None
     if config.judge and config.judge.model in models and any(load.work == "train" for _, load in loads):
         part = trained(models[config.judge.model], config.judge)

@@ -12,8 +12,7 @@ from harness.errors import HarnessError
 from harness.planning.architecture import in_cache
 from harness.planning.machine import this_machine
 from harness.planning.memory import GIB
-from harness.planning.plan import Need, Plan, make_plan, remedy, stages_of, too_large
-from harness.records import RunFolder
+from harness.planning.plan import Need, Plan, is_complete, make_plan, remedy, stages_of, too_large
 from harness.registry import Recipe, results_root
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -32,8 +31,7 @@ def check(config: RunConfig, recipe: Recipe, roots: Sequence[Path], folder: Path
         HarnessError: if a model that is still needed is not on this machine while the hub is switched off, or
             cannot be held in memory whatever the sizes of its batches.
     """
-    run = RunFolder(folder)
-    if run.exists() and run.read_run().status == "complete":
+    if is_complete(folder):
         return
     steps = stages_of(config, recipe, roots, results_root() / "cache", folder)
     owed = [load.model for step in steps for load in step.loads if step.state != "cached"]

@@ -16,6 +16,7 @@ from harness.planning.forecast import expected_pairs, foretell
 from harness.planning.load import Load
 from harness.records.run import StageRecord
 from harness.registry import Recipe
+from harness.settings import TrainingSettings
 from harness.training.stages import Artifact, Progress, Silent, Stages
 
 State = Literal["cached", "owed", "not known"]
@@ -63,8 +64,8 @@ class Foreseen(dict[str, Any]):
 class Planned(Stages):
     """Takes the place of `Stages` in a recipe, and computes nothing."""
 
-    def __init__(self, root: Path, config: RunConfig, *settings: Any) -> None:
-        super().__init__(root, _Unwatched(), *settings)
+    def __init__(self, root: Path, config: RunConfig) -> None:
+        super().__init__(root, _Unwatched(), config.training or TrainingSettings())
         self.config = config
         self.steps: list[Step] = []
         self.foreseen: list[Foreseen] = []
@@ -108,18 +109,17 @@ class Planned(Stages):
         return {"pairs": expected_pairs(self.config.preferences)}
 
 
-def walk(recipe: Recipe, config: RunConfig, root: Path, *settings: Any) -> list[Step]:
+def walk(recipe: Recipe, config: RunConfig, root: Path) -> list[Step]:
     """List the stages of a recipe over all seeds, each once, in the order they come.
 
     Args:
         recipe: whose function is called, with `Planned` in place of `Stages`.
         config: the resolved configuration.
         root: of the stage cache.
-        settings: what else `Stages` takes.
     """
     steps: dict[tuple[str, int | None, str], Step] = {}
     for seed in config.seeds:
-        planned = Planned(root, config, *settings)
+        planned = Planned(root, config)
         try:
             recipe.train(planned, config, seed)
         except FileNotFoundError as error:

@@ -14,6 +14,7 @@ from harness.training.negatives import read_contrasts
 from harness.training.rows import Presented, present_as, training_rows
 from harness.training.sources import judge_settings
 from harness.training.stages import Artifact, Progress
+from harness.training.updates import updates_for
 
 
 class DpoJob(Job):
@@ -82,7 +83,6 @@ def tune(job: DpoJob, progress: Progress) -> dict[str, Any]:
         starting_model,
         thinned,
         train_and_save,
-        updates_for,
     )
 
     settings, format_, processor = job.settings, job.format(), load_processor(job.judge)

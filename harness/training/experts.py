@@ -105,10 +105,10 @@ class Expert:
         from transformers import AutoConfig, AutoTokenizer
 
         from harness.engines.engine import open_scorer
-        from harness.judge.checkpoints import resolve
+        from harness.judge.checkpoints import resolve, revised
 
-        model, _, revision = name.partition("@")
-        ref = resolve(model, revision or None)
+        model, revision = revised(name)
+        ref = resolve(model, revision)
         with _loading(model):
             # asked nothing, transformers would ask at the terminal whether to run a model's own code
             mine = {"revision": ref.revision, "trust_remote_code": False}
@@ -168,11 +168,10 @@ def expert_scores(out: Path, pairs: Artifact, settings: ExpertSettings, *, progr
 
 def fingerprints(settings: ExpertSettings) -> list[str]:
     """Return what changes with the experts' weights, also where a folder of the same name is filled anew."""
-    from harness.judge.checkpoints import resolve
+    from harness.judge.checkpoints import resolve, revised
 
-    named = (name.partition("@") for name in settings.models)
     here = settings.engine.name != "server"
-    return [resolve(name, revision or None).fingerprint if here else name for name, _, revision in named]
+    return [resolve(*revised(name)).fingerprint if here else name for name in settings.models]
 
 
 expert_scores.also = lambda pairs, settings: fingerprints(settings)  # type: ignore[attr-defined]

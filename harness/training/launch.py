@@ -20,7 +20,9 @@ from pydantic import BaseModel
 
 from harness.errors import HarnessError, RunIncompleteError, last_words
 from harness.provenance import accelerator
-from harness.settings import DpoSettings, SftSettings, TrainingSettings
+from harness.records.store import write_atomically
+from harness.settings import TrainingSettings
+from harness.training.ranks import world
 from harness.training.stages import Progress
 
 FOLDER = "launch"
@@ -54,9 +56,9 @@ def refuse_launcher() -> None:
     Raises:
         HarnessError: where torchrun, accelerate or mpirun says that there are several processes.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+    if world() > 1:
         raise HarnessError(
-            f"harness was started {os.environ['WORLD_SIZE']} times by a launcher.",
+            f"harness was started {world()} times by a launcher.",
             "Start it once; --set training.strategy=ddp training.processes=N starts the processes of a training.",
         )
 
@@ -88,30 +90,6 @@ def check_launch(training: TrainingSettings) -> None:
         )
 
 
-def accumulation(name: str, settings: SftSettings | DpoSettings, world: int) -> int:
-    """Count the batches that each process adds up before an update; rows per update are `batch_size` throughout.
-
-    Args:
-        name: of the settings' section.
-        settings: with the rows of an update and of a batch.
-        world: processes.
-
-    Raises:
-        HarnessError: if the rows of an update cannot be shared out evenly.
-    """
-    micro = min(settings.micro_batch_size, settings.batch_size)
-    if settings.batch_size % (micro * world):
-        largest = next((n for n in range(micro, 0, -1) if settings.batch_size % (n * world) == 0), None)
-        among = f" x {world} processes" if world > 1 else ""
-        raise HarnessError(
-            f"{name}.batch_size {settings.batch_size} is no multiple of micro_batch_size {micro}{among}.",
-            f"Set {name}.micro_batch_size={largest}."
-            if largest
-            else f"Set {name}.batch_size to a multiple of {world}.",
-        )
-    return settings.batch_size // (micro * world)
-
-
 def launched(
     work: Callable[..., dict[str, Any]], job: BaseModel, out: Path, training: TrainingSettings, progress: Progress
 ) -> dict[str, Any]:
@@ -126,9 +104,7 @@ def launched(
     folder.mkdir(parents=True)
     told = {"work": f"{work.__module__}:{work.__qualname__}", "job": job.model_dump(mode="json")}
     (folder / PROGRESS).touch()
-    written = folder / f"{JOB}.new"
-    written.write_text(json.dumps(told))
-    written.rename(folder / JOB)
+    write_atomically(folder / JOB, json.dumps(told))
     try:
         with (folder / LOG).open("wb") as log:
             code = _watch(start(folder / JOB, training, 0, log), folder / PROGRESS, progress)

@@ -4,13 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.data.preferences import stream_pairs
 from harness.judge.format import JudgeFormat
 from harness.settings import JudgeSettings, SftSettings, TrainingSettings
 from harness.training.jobs import Job, train
 from harness.training.lengths import fitting
 from harness.training.rows import present, rationale, training_rows
-from harness.training.sources import judge_settings
+from harness.training.sources import PAIRS, judge_settings
 from harness.training.stages import Artifact, Progress
+from harness.training.updates import updates_for
 
 
 class SftJob(Job):
@@ -71,7 +73,6 @@ def tune(job: SftJob, progress: Progress) -> dict[str, Any]:
         starting_model,
         thinned,
         train_and_save,
-        updates_for,
     )
 
     format_, processor = job.format(), load_processor(job.judge)
@@ -118,7 +119,8 @@ def _sides(job: SftJob) -> tuple[set[str] | None, set[str]]:
     only = None if job.split is None else set(json.loads((job.split.path / "split.json").read_text())["high"])
     if job.settings.judge_every is None:
         return only, set()
-    ids = {shown.pair["id"] for shown in present(job.pairs, job.format(), only)}
+    rows = stream_pairs(job.pairs.path / PAIRS, ["id"])
+    ids = {row["id"] for row in rows if only is None or row["id"] in only}
     held_out = set_aside(ids, job.settings.held_out)
     return ids - held_out, held_out
 

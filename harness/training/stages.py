@@ -227,6 +227,7 @@ def _users_root(top: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(top)
     except ValueError:
+        # raised for a module without a specification, as `__main__` is
         return None
     places = [*(spec.submodule_search_locations or ())] if spec else []
     file = places[0] if places else spec.origin if spec else None

@@ -1,7 +1,6 @@
 """What supervised and preference training share: arguments, checks of every batch, saving."""
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,12 @@ from harness.errors import HarnessError
 from harness.judge.checkpoints import base_of
 from harness.judge.format import JudgeFormat
 from harness.judge.loading import VerdictTokens, load_model, with_adapter
-from harness.settings import DpoSettings, JudgeSettings, SftSettings
+from harness.settings import JudgeSettings
 from harness.training.jobs import Job
-from harness.training.launch import accumulation
 from harness.training.ranks import check_together
 from harness.training.saving import CHECKPOINTS, save_whole
 from harness.training.stages import Progress
-
-
-def updates_for(rows: int, settings: SftSettings | DpoSettings) -> int:
-    """Count the optimiser updates that `rows` rows take."""
-    return max(1, math.ceil(rows / settings.batch_size * settings.epochs))
+from harness.training.updates import accumulation
 
 
 def common_arguments(job: Job, updates: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.records.store import write_atomically
 from harness.training.launch import PROGRESS, REPORT
+from harness.training.ranks import is_first
 from harness.training.stages import Progress, Silent
 
 PATIENCE = timedelta(hours=2)
@@ -36,7 +37,7 @@ class WrittenProgress:
 def main(job_file: Path) -> None:
     """Carry out the job with the other processes; the first one reports."""
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
-    first = int(os.environ["RANK"]) == 0
+    first = is_first()
     folder = job_file.parent
     told = json.loads(job_file.read_text())
     module, _, name = told["work"].partition(":")

@@ -3,13 +3,10 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import DataError, ExitCode
 from harness.registry import content_roots, list_runs, load_recipe, results_root
-
-if TYPE_CHECKING:
-    pass
 
 
 def ls(options: Namespace) -> ExitCode:

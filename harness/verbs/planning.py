@@ -9,6 +9,7 @@ from harness.errors import ExitCode
 from harness.extras import require
 from harness.registry import Recipe, content_roots, load_profile, load_recipe, results_root
 from harness.settings import SECTIONS, ComputingSection
+from harness.verbs.listing import plain_table
 
 if TYPE_CHECKING:
     from harness.planning.machine import Machine
@@ -77,7 +78,7 @@ def show_plan(console: Any, plan: "Plan") -> None:
 
     _show_models(console, plan)
     show_stages(console, plan.steps, plan)
-    console.print(_memory_table(plan))
+    console.print(_memoryplain_table(plan))
     for sentence in _sums(plan):
         console.print(sentence, markup=False, soft_wrap=True)
     for sentence in remarks(plan):
@@ -88,7 +89,7 @@ def _show_models(console: Any, plan: "Plan") -> None:
     from harness.planning.assumptions import assumptions
     from harness.planning.memory import seen
 
-    table = _table("models", "model", "parameters", "configuration from")
+    table = plain_table("models", "model", "parameters", "configuration from")
     table.columns[1].justify = "right"
     for name, architecture in plan.models.items():
         table.add_row(name, f"{architecture.parameters:,}", architecture.source)
@@ -110,7 +111,7 @@ def show_stages(console: Any, steps: Iterable["Step"], plan: "Plan | None" = Non
     """Print each stage: whether the cache has it, what it works on, and how long it takes where that is known."""
     needs = plan.needs if plan else ()
     timed = any(need.hours is not None for need in needs)
-    table = _table("stages", "stage, seed", "cache", "what", *(["tokens", "hours"] if plan else []))
+    table = plain_table("stages", "stage, seed", "cache", "what", *(["tokens", "hours"] if plan else []))
     for column in table.columns[3:]:
         column.justify = "right"
     for step in steps:
@@ -134,9 +135,9 @@ def _work(step: "Step") -> str:
     return counts if step.state == "cached" or not counts else f"~ {counts}"
 
 
-def _memory_table(plan: "Plan") -> Any:
+def _memoryplain_table(plan: "Plan") -> Any:
     """Set out the GiB of each GPU: of each stage the model that needs most."""
-    table = _table(
+    table = plain_table(
         f"GiB on each GPU, of {plan.machine.memory:.0f}" if plan.machine.gpus else "GiB of main memory",
         "stage", "weights", "gradients", "optimiser", "activations", "in all",
     )  # fmt: skip
@@ -200,9 +201,3 @@ def show_run_plan(console: Any, config: Any, recipe: Recipe, roots: Sequence[Pat
     show_plan(console, plan)
     for name in absent(plan.owed):
         console.print(f"{name} is not on this machine yet: `hf download {name}`.", markup=False, soft_wrap=True)
-
-
-def _table(title: str, *columns: str) -> Any:
-    from harness.verbs.listing import plain_table
-
-    return plain_table(title, *columns)

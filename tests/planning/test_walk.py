@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from harness.config import RunConfig
-from harness.planning.forecast import FORECASTS, expected_pairs, updates_for
+from harness.planning.forecast import FORECASTS, expected_pairs
 from harness.planning.walk import walk
 from harness.records import Run
 from harness.registry import Recipe, content_roots, find_recipes, load_recipe
 from harness.resolve import resolve_config
-from harness.settings import DpoSettings, SftSettings
 from tests.test_main_job import harness, runs, sets
 from tests.toys import ROOT, SMALL
 
@@ -96,14 +95,6 @@ def test_every_stage_of_our_recipes_is_foretold_or_costs_nothing(tmp_path: Path)
     for name in find_recipes(content_roots()):
         for step in walk(*resolved(name), tmp_path):
             assert step.stage in nothing or step.stage.replace("-", "_") in FORECASTS
-
-
-def test_updates_are_counted_as_the_trainers_count_them() -> None:
-    from harness.training import trainers
-
-    for rows in (1, 63, 64, 65, 4800):
-        for settings in (SftSettings(), SftSettings(epochs=0.3, batch_size=7), DpoSettings()):
-            assert updates_for(rows, settings) == trainers.updates_for(rows, settings)
 
 
 def test_the_size_of_a_source_is_read_where_it_can_be(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from harness.settings import DpoSettings, JudgeSettings, SftSettings, TrainingSe
 from harness.training.jobs import Job
 from harness.training.rows import conversation
 from harness.training.stages import Artifact
-from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, thinned, updates_for
+from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, thinned
+from harness.training.updates import updates_for
 
 
 @pytest.fixture(scope="module")
