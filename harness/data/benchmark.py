@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.data.canonical import read_columns, write_rows
 from harness.data.tables import (
     Field,
     Row,
@@ -14,10 +15,8 @@ from harness.data.tables import (
     image_bytes,
     image_hash,
     image_or_name,
-    read_columns,
     speech,
     text,
-    write_rows,
 )
 from harness.errors import DataError
 from harness.records import Item, Label, item_id

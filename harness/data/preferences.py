@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.data.canonical import write_rows
 from harness.data.tables import (
     JSON_LINES,
     Field,
@@ -14,7 +15,6 @@ from harness.data.tables import (
     parquet_rows,
     speech,
     text,
-    write_rows,
 )
 
 FIELDS = {

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from harness.data.tables import read_rows, row_count
+from harness.data.canonical import row_count
+from harness.data.tables import read_rows
 from harness.judge.checkpoints import revised
 from harness.planning.assumptions import Assumed, assumptions
 from harness.planning.load import Load, place_of

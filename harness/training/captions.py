@@ -17,8 +17,9 @@ def caption(
     out: Path, pairs: Artifact, base: Artifact, judge: JudgeSettings, settings: CaptionSettings, *, progress: Progress
 ) -> dict[str, Any]:
     """Fill in missing captions; equal images are described once, and after a crash those that are owed."""
+    from harness.data.canonical import write_rows
     from harness.data.preferences import COLUMNS, stream_pairs
-    from harness.data.tables import image_hash, write_rows
+    from harness.data.tables import image_hash
 
     table = pairs.path / PAIRS
     bare: dict[str, int] = {}
@@ -43,7 +44,7 @@ def _describe(
     """Let the engine describe images, given by hash and place; return the captions by hash."""
     from PIL import Image
 
-    from harness.data.tables import open_images
+    from harness.data.canonical import open_images
     from harness.engines.engine import Decoding, Question, open_engine
     from harness.engines.resumable import read_answers, write_answers
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.canonical import row_count, write_rows
 from harness.data.preferences import stream_pairs
-from harness.data.tables import row_count, write_rows
 from harness.errors import HarnessError
 from harness.settings import ExpertSettings
 from harness.training.sources import PAIRS

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 from transformers import TrainerCallback
 
-from harness.data.tables import open_images
+from harness.data.canonical import open_images
 from harness.engines.engine import Decoding, Question
 from harness.engines.transformers_engine import TransformersEngine
 from harness.judge.format import JudgeFormat

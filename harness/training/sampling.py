@@ -32,7 +32,7 @@ def sample_judgments(
     """
     from PIL import Image
 
-    from harness.data.tables import open_images
+    from harness.data.canonical import open_images
     from harness.engines.engine import Answer, Decoding, Question, open_engine
     from harness.engines.resumable import write_answers
 

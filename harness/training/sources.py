@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
+from harness.data.canonical import write_rows
 from harness.data.mapping import mapped
 from harness.data.preferences import COLUMNS, stream_pairs, write_preferences
 from harness.data.published import image_opener, source_files, source_pairs
-from harness.data.tables import Row, hub_rows, hub_snapshot, read_rows, write_rows
+from harness.data.tables import Row, hub_rows, hub_snapshot, read_rows
 from harness.settings import JudgeSettings, PreferenceSource, WorldSettings
 from harness.training.stages import Artifact, Progress, Stages
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.config import validated
+from harness.data.canonical import row_count
 from harness.data.preferences import write_preferences
-from harness.data.tables import row_count
 from harness.errors import HarnessError
 from harness.judge.checkpoints import EMBEDDED
 from harness.settings import ExpertSettings, WorldSettings
