@@ -1,6 +1,5 @@
 """Captions for the pairs that bring none: the judge's own base model describes each image once."""
 
-import io
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -42,9 +41,8 @@ def _describe(
     out: Path, table: Path, bare: dict[str, int], judge: JudgeSettings, settings: CaptionSettings, progress: Progress
 ) -> dict[str, str]:
     """Let the engine describe images, given by hash and place; return the captions by hash."""
-    from PIL import Image
-
     from harness.data.canonical import open_images
+    from harness.data.tables import opened
     from harness.engines.engine import Decoding, Question, open_engine
     from harness.engines.resumable import read_answers, write_answers
 
@@ -55,7 +53,7 @@ def _describe(
             out / CAPTIONS,
             engine,
             list(bare),
-            lambda name: Question((Image.open(io.BytesIO(image(bare[name]))), settings.prompt)),
+            lambda name: Question((opened(image(bare[name])), settings.prompt)),
             lambda name, drawn: {"image": name, "caption": drawn[0].text},
             Decoding(settings.max_new_tokens),
             done=progress.advance,

@@ -1,14 +1,13 @@
 """Judging on the way: how often a judge in training prefers the labelled response on pairs it is not trained on."""
 
 import hashlib
-import io
 from collections.abc import Iterable
 from typing import Any
 
-from PIL import Image
 from transformers import TrainerCallback
 
 from harness.data.canonical import open_images
+from harness.data.tables import opened
 from harness.engines.engine import Decoding, Question
 from harness.engines.transformers_engine import TransformersEngine
 from harness.judge.format import JudgeFormat
@@ -57,7 +56,7 @@ class JudgeHeldOut(TrainerCallback):  # type: ignore[misc]
     def _accuracy(self) -> float:
         self.judge.model = self.trainer.model
         self.trainer.model.eval()
-        questions = [Question((Image.open(io.BytesIO(self.image(p.place))), p.prompt)) for p in self.shown]
+        questions = [Question((opened(self.image(p.place)), p.prompt)) for p in self.shown]
         answers = self.judge.answer(questions, self.decoding)
         self.trainer.model.train()
         verdicts = ["second" if p.chosen_second else "first" for p in self.shown]

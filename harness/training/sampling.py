@@ -1,6 +1,5 @@
 """Judgments sampled from the tuned judge on low-confidence pairs, in both orders."""
 
-import io
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,8 @@ def sample_judgments(
     Writes one line a presentation: pair id, which answer is the chosen one, and the sampled texts.
     Lines are appended chunk by chunk; after a crash the finished chunks are kept.
     """
-    from PIL import Image
-
     from harness.data.canonical import open_images
+    from harness.data.tables import opened
     from harness.engines.engine import Answer, Decoding, Question, open_engine
     from harness.engines.resumable import write_answers
 
@@ -47,7 +45,7 @@ def sample_judgments(
         progress.total(len(shown) * settings.samples, "judgments")
 
         def question(p: Presented) -> Question:
-            return Question((Image.open(io.BytesIO(image(p.place))), p.prompt))
+            return Question((opened(image(p.place)), p.prompt))
 
         def record(p: Presented, drawn: list[Answer]) -> dict[str, Any]:
             return {"id": p.pair["id"], "chosen_second": p.chosen_second, "texts": [a.text for a in drawn]}
