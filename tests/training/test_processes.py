@@ -28,9 +28,10 @@ from harness.judge.format import PLAIN
 from harness.judge.loading import save_merged
 from harness.settings import DpoSettings, JudgeSettings, LoraSettings, SftSettings, TrainingSettings, WorldSettings
 from harness.training import dpo, jobs, sft, trainers
-from harness.training.launch import FOLDER, accumulation, check_launch, launched, refuse_launcher
+from harness.training.launch import FOLDER, check_launch, launched, refuse_launcher
 from harness.training.rows import present
 from harness.training.stages import Artifact, Silent
+from harness.training.updates import accumulation
 from tests.toy_qwen import save_tiny_qwen
 from tests.training.worker import Jobs, one_after_the_other
 
