@@ -11,6 +11,7 @@ from harness.data.mapping import check_map
 from harness.data.preferences import FIELDS, is_source
 from harness.data.published import source_files
 from harness.data.tables import data_fingerprint, fingerprint, path_fingerprint
+from harness.embedded.regimes import spread_regime
 from harness.engines.choosing import resolve_engines
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import folder_fingerprint, resolve, revised
@@ -53,6 +54,7 @@ def resolve_config(
     for text in assignments:
         assign(settings, *parse_assignment(text))
     spread_engine(settings)
+    spread_regime(settings)
     settings["fingerprints"], settings["source"] = {}, None
     _expand(settings, recipe, roots)
     used = _sections(validated(settings), recipe)
@@ -116,6 +118,9 @@ def _sections(config: RunConfig, recipe: Recipe | None) -> set[str]:
     """Name the sections that bear on the outcome; the world does where it is asked or trained on."""
     used = set(recipe.sections) if recipe else {"judging"}
     used |= {"training"} if "sft" in used else set()
+    if "sft" in used and config.sft and config.sft.rationale == "model":
+        # the base judge explains as it captions
+        used |= {"captions"}
     trains_on_world = recipe is not None and "sft" in recipe.sections and config.preferences == "embedded"
     return used | {"world"} if "embedded" in config.data.values() or trains_on_world else used - {"world"}
 

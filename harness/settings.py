@@ -188,6 +188,8 @@ class JudgeSettings(Section):
 class WorldSettings(Section):
     """The embedded world: which scenes, how many, and how good the captions are."""
 
+    regime: Literal["plain", "thin-captions", "correlated-experts", "own-captions"] = "plain"
+    """A named setting of the dials below and of the experts' (`harness/embedded/regimes.py`)."""
     seed: int = 0
     """Another seed is another world: other scenes, images, captions and teacher's slips."""
     pairs: int = Field(2400, ge=1)
@@ -196,11 +198,29 @@ class WorldSettings(Section):
     """Scenes that the benchmark is made of; settings are chosen on `dev`."""
     caption_noise: float = Field(0.05, ge=0, le=1)
     """Chance that a thing is left out of a caption or misdescribed."""
+    captioned: float = Field(1.0, ge=0, le=1)
+    """Share of the pairs that bring a caption."""
+    caption_places: float = Field(1.0, ge=0, le=1)
+    """Chance that a caption tells where a thing is."""
+    caption_sizes: float = Field(1.0, ge=0, le=1)
+    """Chance that it tells how large a thing is."""
+    caption_counts: float = Field(1.0, ge=0, le=1)
+    """Chance that it tells how many things there are."""
+    reasoning_share: float | None = Field(None, ge=0, le=1)
+    """Share of the benchmark that asks for counts and places, of which thin captions say nothing; None is
+    VL-RewardBench's own, 318 of 1,250."""
+
+    def of_pairs(self) -> "WorldSettings":
+        """Return what matters to pairs alone, so that another benchmark or another name repeats none of them."""
+        return self.model_copy(update={"regime": "plain", "items": 1, "split": "test", "reasoning_share": None})
 
 
 class CaptionSettings(AnsweringSection):
     """How pairs without a caption get one."""
 
+    missing: Literal["describe", "leave"] = "describe"
+    """`describe`: the judge's base model captions the image. `leave`: the experts do not read the pair, which is then
+    of low confidence."""
     prompt: str = "Describe the image in detail."
     max_new_tokens: int = Field(256, ge=1)
     batch_size: int = Field(16, ge=1)
@@ -218,6 +238,11 @@ class ExpertSettings(AnsweringSection):
     """The words of the user's turn, around {caption} and {question}."""
     controls: int = Field(200, ge=0)
     """Pairs that the experts also score without a caption and with another image's; 0 for none."""
+    subtract_blind: bool = False
+    """Subtract from each score what the expert gives without a caption: what is left is what the caption says."""
+    teacher_taste: float = Field(0.0, ge=0)
+    """Embedded world only: a taste for long, sure answers, such as its teacher has, added to each score; 1 makes its
+    margins as large as the expert's own."""
 
     @field_validator("prompt")
     @classmethod
@@ -246,8 +271,12 @@ class SftSettings(ComputingSection):
     """Share of the updates over which the learning rate rises."""
     weight_decay: float = Field(0.01, ge=0)
     adam_beta2: float = Field(0.98, gt=0, lt=1)
+    rationale: Literal["auto", "none", "response", "data", "model"] = "auto"
+    """What the judge learns to say before its verdict: `none` nothing; `response` the preferred response, cut; `data`
+    what the data say; `model` what the base judge says for the labelled answer; `auto` is `data` where the data say
+    something, else `response`."""
     rationale_words: int = Field(40, ge=0)
-    """Words kept of the preferred response where the data bring no rationale."""
+    """Words kept of the preferred response where that is what the judge learns to say."""
     max_tokens: int | None = Field(None, ge=1)
     """Rows whose prompt and answer are longer are left out, and counted."""
     gradient_checkpointing: bool = False
@@ -256,6 +285,11 @@ class SftSettings(ComputingSection):
     """Updates between two judgings of held-out pairs, greedy and in both orders; None holds out nothing."""
     held_out: float = Field(0.02, gt=0, lt=1)
     """Share of the pairs that `judge_every` sets aside, by the hash of their ids; they are not trained on."""
+
+    def like(self, other: "DpoSettings") -> "SftSettings":
+        """Return these settings with the optimisation of another training in their place."""
+        shared = set(type(self).model_fields) & set(type(other).model_fields)
+        return self.model_copy(update={name: getattr(other, name) for name in shared})
 
 
 class SamplingSettings(AnsweringSection):
@@ -268,12 +302,27 @@ class SamplingSettings(AnsweringSection):
     max_new_tokens: int = Field(48, ge=1)
     batch_size: int = Field(256, ge=1)
     share: float = Field(0.5, gt=0, le=1)
-    """Share of the low-confidence pairs that are sampled: those with the largest expert margin."""
+    """Share of the low-confidence pairs that are kept."""
     max_pairs: int | None = Field(900, ge=1)
+    """Pairs that are kept at most."""
+    choose: Literal["margin", "disagreement", "both"] = "margin"
+    """Which are kept: those with the largest expert margin; those whose samples disagree most, for which all of the low
+    side is sampled; or those that rank high in both."""
+    attempts: int = Field(1, ge=1)
+    """Times a presentation is sampled at most, until both verdicts have occurred."""
+    hinted: int = Field(0, ge=0)
+    """Further judgments per order for each answer, drawn with the hint that it is the better one; those that come to
+    another verdict are dropped (as in Con-J, arXiv 2410.03742)."""
+    of: Literal["tuned", "base", "both"] = "tuned"
+    """Who is sampled: the judge after SFT, before it, or half of each."""
 
 
 class ScoringSettings(Section):
     """The dimensions that sampled judgments are scored on, with their weights."""
+
+    combine: Literal["mean", "log-odds"] = "mean"
+    """How the dimensions become one score. `log-odds` adds them up as log-odds, so that each counts by how sure it is:
+    what says 0.5 says nothing."""
 
     weights: dict[str, float] = {
         "valid_format": 1.0,
@@ -298,6 +347,16 @@ class NegativeSettings(Section):
 class DpoSettings(ComputingSection):
     """Direct preference optimisation over pairs of judgments."""
 
+    loss: Literal[
+        "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "apo_zero",
+        "apo_down", "discopop", "sigmoid_norm",
+    ] = "sigmoid"  # fmt: skip
+    """The preference loss, by TRL's name."""
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5)
+    """Chance that chosen and rejected are exchanged, as `robust` and `exo_pair` suppose it (above 0 for them)."""
+    rounds: int = Field(1, ge=1)
+    """Times that is sampled, scored and trained, each on the judge of the one before."""
+
     learning_rate: float = Field(1e-4, gt=0)
     epochs: float = Field(1.0, gt=0)
     batch_size: int = Field(16, ge=1)
@@ -311,6 +370,10 @@ class DpoSettings(ComputingSection):
     max_tokens: int | None = Field(None, ge=1)
     gradient_checkpointing: bool = False
     save_steps: int = Field(100, ge=1)
+
+    def once(self) -> "DpoSettings":
+        """Return the settings of one round, so that one round more repeats none."""
+        return self.model_copy(update={"rounds": 1})
 
 
 class TrainingSettings(Section):

@@ -6,7 +6,7 @@ and the figures about the expert filter read it.
 
 import io
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from harness.embedded import teacher, world
 from harness.settings import WorldSettings
 
-SLICE_SHARES: dict[world.Slice, int] = {"general": 183, "hallucination": 749, "reasoning": 318}
+SLICE_SHARES: dict[world.Slice, float] = {"general": 183, "hallucination": 749, "reasoning": 318}
 """VL-RewardBench's own counts; the embedded benchmark has the same shares."""
 
 
@@ -41,11 +41,16 @@ def _pairs(settings: WorldSettings) -> Iterator[tuple[dict[str, Any], Truth]]:
     rng = random.Random(f"pairs {settings.seed}")
     noise = np.random.default_rng([settings.seed, 1])
     source = world.scenes(rng, "train")
+    telling = world.Telling(settings.caption_places, settings.caption_sizes, settings.caption_counts)
     for number in range(settings.pairs):
         scene = next(source)
         question, right, wrong = _question(scene, _slice(rng), rng)
         slip = teacher.prefers_wrong(right, wrong, rng)
         claim = question.wrong[0] if slip else question.right
+        seen = world.misseen(scene, rng, settings.caption_noise)
+        # drawn apart, so that how much is told changes no scene, answer or slip
+        words = random.Random(f"caption {settings.seed} {number}")
+        caption = world.told(seen, telling, words) if words.random() < settings.captioned else None
         yield (
             {
                 "id": f"pair-{number:05d}",
@@ -53,7 +58,7 @@ def _pairs(settings: WorldSettings) -> Iterator[tuple[dict[str, Any], Truth]]:
                 "question": question.text,
                 "chosen": wrong if slip else right,
                 "rejected": right if slip else wrong,
-                "caption": world.noisy_caption(scene, rng, settings.caption_noise),
+                "caption": caption,
                 "rationale": claim.plain,
                 "slice": world.SLICE_OF_KIND[question.kind],
             },
@@ -66,7 +71,8 @@ def benchmark_rows(settings: WorldSettings) -> Iterator[dict[str, Any]]:
     rng = random.Random(f"benchmark {settings.split} {settings.seed}")
     noise = np.random.default_rng([settings.seed, 2 if settings.split == "test" else 3])
     source, seen = world.scenes(rng, settings.split), set[world.Scene]()
-    owed = _quota(settings.items)
+    shares = slice_shares(settings.reasoning_share)
+    owed = _quota(settings.items, shares)
     number = 0
     while any(owed.values()):
         scene = next(source)
@@ -75,7 +81,7 @@ def benchmark_rows(settings: WorldSettings) -> Iterator[dict[str, Any]]:
         seen.add(scene)
         image, asked = png(scene, noise), set[str]()
         for _ in range(rng.choice((1, 2, 3))):
-            slice_ = _slice(rng)
+            slice_ = _slice(rng, shares)
             question, right, wrong = _question(scene, slice_, rng)
             if not owed[slice_] or question.text in asked:
                 continue
@@ -105,13 +111,24 @@ def _question(scene: world.Scene, slice_: world.Slice, rng: random.Random) -> tu
     return question, right, wrong
 
 
-def _slice(rng: random.Random) -> world.Slice:
-    return rng.choices(list(SLICE_SHARES), list(SLICE_SHARES.values()))[0]
+def slice_shares(reasoning: float | None) -> dict[world.Slice, float]:
+    """Return the benchmark's shares by slice, with `reasoning` (0-1) in place of VL-RewardBench's own."""
+    if reasoning is None:
+        return dict(SLICE_SHARES)
+    others = sum(share for name, share in SLICE_SHARES.items() if name != "reasoning")
+    return {
+        name: reasoning if name == "reasoning" else (1 - reasoning) * share / others
+        for name, share in SLICE_SHARES.items()
+    }
 
 
-def _quota(items: int) -> dict[world.Slice, int]:
-    total = sum(SLICE_SHARES.values())
-    quota = {name: items * share // total for name, share in SLICE_SHARES.items()}
+def _slice(rng: random.Random, shares: Mapping[world.Slice, float] = SLICE_SHARES) -> world.Slice:
+    return rng.choices(list(shares), list(shares.values()))[0]
+
+
+def _quota(items: int, shares: Mapping[world.Slice, float]) -> dict[world.Slice, int]:
+    total = sum(shares.values())
+    quota = {name: int(items * share // total) for name, share in shares.items()}
     quota["hallucination"] += items - sum(quota.values())
     return quota
 

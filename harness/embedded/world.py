@@ -141,15 +141,39 @@ def caption(scene: Scene) -> str:
     return f"{NUMBERS[len(scene)]} {'object' if len(scene) == 1 else 'objects'}: {things}."
 
 
+class Telling(NamedTuple):
+    """How much a caption tells: the chances (0-1) that it says a thing's place, its size, and how many things."""
+
+    places: float = 1.0
+    sizes: float = 1.0
+    counts: float = 1.0
+
+
 def noisy_caption(scene: Scene, rng: random.Random, noise: float) -> str:
     """Caption `scene`, each thing left out or misdescribed with probability `noise` (0-1)."""
+    return caption(misseen(scene, rng, noise))
+
+
+def misseen(scene: Scene, rng: random.Random, noise: float) -> Scene:
+    """Leave out or misdescribe each thing of `scene` with probability `noise` (0-1)."""
     seen = []
     for thing in scene:
         if rng.random() >= noise:
             seen.append(thing)
         elif rng.random() < 0.5 or len(scene) == 1:
             seen.append(rng.choice(_misread(thing)))
-    return caption(tuple(seen) or scene)
+    return tuple(seen) or scene
+
+
+def told(scene: Scene, telling: Telling, rng: random.Random) -> str:
+    """Caption `scene` in as many words as `telling` grants; what is said is said as `caption` says it."""
+    things = []
+    for thing in scene:
+        size = f"{thing.size} " if rng.random() < telling.sizes else ""
+        place = f" {PLACES[thing.cell]}" if rng.random() < telling.places else ""
+        things.append(f"{size}{thing.color} {thing.shape}{place}")
+    head = caption(scene).partition(": ")[0] + ": " if rng.random() < telling.counts else ""
+    return f"{head}{', '.join(things)}."
 
 
 def _misread(thing: Thing) -> list[Thing]:

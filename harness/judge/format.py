@@ -32,6 +32,10 @@ class JudgeFormat:
         # not str.format: a response may itself hold braces
         return re.sub(r"\{(question|first|second)\}", lambda field: values[field[1]], self.prompt)
 
+    def hinted(self, prompt: str, better: int) -> str:
+        """Add to a prompt which answer is better (0 or 1), as hinted sampling does (Con-J, arXiv 2410.03742, 3.1)."""
+        return f"{prompt}{self.separator}{self.verdict.format(number=better + 1)}"
+
     def judgment(self, rationale: str, better: int) -> str:
         """Write a judgment: `rationale` and the verdict for the response shown first (0) or second (1)."""
         verdict = self.verdict.format(number=better + 1)

@@ -15,7 +15,7 @@ CAPTIONS = "captions.jsonl"
 def caption(
     out: Path, pairs: Artifact, base: Artifact, judge: JudgeSettings, settings: CaptionSettings, *, progress: Progress
 ) -> dict[str, Any]:
-    """Fill in missing captions; equal images are described once, and after a crash those that are owed."""
+    """Fill in missing captions, or leave them; equal images are described once, and after a crash those owed."""
     from harness.data.canonical import write_rows
     from harness.data.preferences import COLUMNS, stream_pairs
     from harness.data.tables import image_hash
@@ -23,13 +23,13 @@ def caption(
     table = pairs.path / PAIRS
     bare: dict[str, int] = {}
     for place, row in enumerate(stream_pairs(table, list(COLUMNS))):
-        if row["caption"] is None:
+        if row["caption"] is None and settings.missing == "describe":
             bare.setdefault(image_hash(row["image"]), place)
     described = _describe(out, table, bare, judge_settings(judge, base), settings, progress) if bare else {}
 
     def filled() -> Iterator[dict[str, Any]]:
         for row in stream_pairs(table, list(COLUMNS)):
-            if row["caption"] is None:
+            if row["caption"] is None and described:
                 row["caption"] = described[image_hash(row["image"])] or "nothing"
             yield row
 

@@ -115,3 +115,8 @@ def read_split(split: Artifact) -> dict[str, Any]:
     """Read the sides of a split and the margins of every pair."""
     content: dict[str, Any] = json.loads((split.path / "split.json").read_text())
     return content
+
+
+def high_side(split: Artifact | None) -> set[str] | None:
+    """Return the ids that SFT trains on; None, for every pair, where nothing was split."""
+    return None if split is None else set(read_split(split)["high"])

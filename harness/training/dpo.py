@@ -1,14 +1,13 @@
 """Direct preference optimisation over pairs of judgments, through TRL's DPOTrainer."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness.judge.format import JudgeFormat
 from harness.settings import DpoSettings, JudgeSettings, TrainingSettings
-from harness.training.jobs import Job, train
+from harness.training.jobs import Job, as_it_is, train
 from harness.training.lengths import fitting
 from harness.training.negatives import read_contrasts
 from harness.training.rows import Presented, present_as, training_rows
@@ -56,10 +55,7 @@ def dpo(
         AssertionError: if the reference is not the policy at the first update.
     """
     if not read_contrasts(contrasts):
-        for file in tuned.path.iterdir():
-            if file.name != "info.json":
-                shutil.copy2(file, out / file.name)
-        return {"rows": 0, "updates": 0}
+        return as_it_is(tuned, out)
     start_from = judge_settings(judge, tuned)
     job = DpoJob(
         name="dpo", out=out, judge=start_from, pairs=pairs, contrasts=contrasts, settings=settings,
@@ -89,8 +85,9 @@ def tune(job: DpoJob, progress: Progress) -> dict[str, Any]:
     with first_alone():
         rows, too_long = fitting(processor, _rows(job, format_), settings.max_tokens, ("chosen", "rejected"))
     steps = updates_for(len(rows), settings)
-    losses: dict[str, Any] = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, settings.sft_weight]}
-    losses = losses if settings.sft_weight else {"loss_type": ["sigmoid"]}
+    losses: dict[str, Any] = {"loss_type": [settings.loss, "sft"], "loss_weights": [1.0, settings.sft_weight]}
+    losses = losses if settings.sft_weight else {"loss_type": [settings.loss]}
+    losses["label_smoothing"] = settings.label_smoothing
     arguments = configured(DPOConfig, job, steps, beta=settings.beta, **losses)
     halfway = last_whole_checkpoint(job.out)
     model, adapter = starting_model(job, halfway)

@@ -144,13 +144,15 @@ def finite(scores: list[float], name: str, ids: Iterable[str]) -> list[float]:
 def expert_scores(out: Path, pairs: Artifact, settings: ExpertSettings, *, progress: Progress) -> dict[str, Any]:
     """Let every expert score both responses of every pair from the caption.
 
-    Writes one row a pair: id, and per expert the score of the chosen and of the rejected response.
+    Writes one row a pair: id, and per expert the score of the chosen and of the rejected response, both 0 where the
+    pair has no caption, so that no expert confirms it.
     Reports, on a sample of the pairs, how often the experts agree with the label, and how often they
     still do without the caption and with that of another image.
     """
     path = pairs.path / PAIRS
     count, controls = row_count(path), control_pairs(path, settings.controls)
-    per_expert = 2 * (count + len(controls.no_caption) + len(controls.other_caption))
+    read = sum(row["caption"] is not None for row in stream_pairs(path, ["caption"]))
+    per_expert = 2 * (read + len(controls.no_caption) + len(controls.other_caption)) * (1 + settings.subtract_blind)
     progress.total(per_expert * len(settings.models), "scores")
     experts = [_scored(out / ENGINE, name, path, count, controls, settings, progress) for name in settings.models]
     table = (
@@ -158,7 +160,7 @@ def expert_scores(out: Path, pairs: Artifact, settings: ExpertSettings, *, progr
         for i, row in enumerate(stream_pairs(path, ["id"]))
     )
     write_rows(out / SCORES, table, {"id": "text", "chosen": "floats", "rejected": "floats"})
-    info: dict[str, Any] = {"experts": len(experts), "pairs": count, "texts": per_expert}
+    info: dict[str, Any] = {"experts": len(experts), "pairs": count, "unread": count - read, "texts": per_expert}
     info |= {"captions_cut": [e.cut for e in experts], "still_too_long": [e.longer for e in experts]}
     if controls.places:
         shares = {name: [e.agreement[name] for e in experts] for name in experts[0].agreement}
@@ -192,9 +194,9 @@ def control_pairs(path: Path, size: int) -> Controls:
 
     Equal images have equal captions, so another caption is one of another image.
     """
-    count = row_count(path)
+    readable = [place for place, row in enumerate(stream_pairs(path, ["caption"])) if row["caption"] is not None]
     rng = random.Random("expert controls")
-    drawn = sorted(rng.sample(range(count), min(size, count)))
+    drawn = sorted(rng.sample(readable, min(size, len(readable))))
     places = set(drawn)
     rows = [row for place, row in enumerate(stream_pairs(path)) if place in places] if drawn else []
     order = rng.sample(rows, len(rows))
@@ -210,7 +212,7 @@ class Scored(NamedTuple):
     """What one expert says of all pairs."""
 
     scores: NDArray[np.float64]
-    """Of the chosen and of the rejected response, shape [pairs, 2]."""
+    """Of the chosen and of the rejected response, shape [pairs, 2]; 0 and 0 where there was no caption to read."""
     agreement: dict[str, float | None]
     """Share of the control pairs whose chosen response has the higher score, by the caption they are read with."""
     cut: int
@@ -222,25 +224,46 @@ def _scored(
 ) -> Scored:
     """Open one expert and let it score; it is closed before the next is opened."""
     with closing(Expert(name, settings, work)) as expert:
-        scores, done, rows = np.empty((count, 2)), 0, stream_pairs(path)
+        scores, done, rows = np.zeros((count, 2)), 0, stream_pairs(path)
+        taste = np.zeros((count, 2))
         while part := list(islice(rows, PAIRS_AT_A_TIME)):
-            scores[done : done + len(part)] = _both(expert, name, part, progress)
+            here = slice(done, done + len(part))
+            scores[here], taste[here] = _both(expert, name, part, settings, progress), _taste(part)
             done += len(part)
-        agreement = {
-            "own_caption": _agreement(scores[controls.places]),
-            "no_caption": _agreement(_both(expert, name, controls.no_caption, progress)),
-            "other_caption": _agreement(_both(expert, name, controls.other_caption, progress)),
-        }
-        return Scored(scores, agreement, expert.words.cut, expert.words.longer)
+        weight = settings.teacher_taste and settings.teacher_taste * _spread(scores) / _spread(taste)
+        agreement = {"own_caption": _agreement((scores + weight * taste)[controls.places])}
+        for control, rows_ in (("no_caption", controls.no_caption), ("other_caption", controls.other_caption)):
+            agreement[control] = _agreement(_both(expert, name, rows_, settings, progress) + weight * _taste(rows_))
+        return Scored(scores + weight * taste, agreement, expert.words.cut, expert.words.longer)
 
 
-def _both(expert: Expert, name: str, rows: Sequence[Row], progress: Progress) -> NDArray[np.float64]:
-    """Score both responses of pairs; shape [pairs, 2]."""
-    if not rows:
-        return np.empty((0, 2))
-    texts = [(row["caption"], row["question"], row[side]) for row in rows for side in ("chosen", "rejected")]
-    scores = finite(expert.score(texts, progress.advance), name, (row["id"] for row in rows for _ in range(2)))
-    return np.array(scores).reshape(-1, 2)
+def _both(
+    expert: Expert, name: str, rows: Sequence[Row], settings: ExpertSettings, progress: Progress
+) -> NDArray[np.float64]:
+    """Score both responses of pairs that have a caption; shape [pairs, 2]."""
+    scores, read = np.zeros((len(rows), 2)), [i for i, row in enumerate(rows) if row["caption"] is not None]
+    captions = [[rows[i]["caption"] for i in read]]
+    if settings.subtract_blind:
+        captions.append([""] * len(read))
+    for sign, given in zip((1, -1), captions, strict=False):
+        pairs = [{**rows[i], "caption": caption} for i, caption in zip(read, given, strict=True)]
+        texts = [(row["caption"], row["question"], row[side]) for row in pairs for side in ("chosen", "rejected")]
+        drawn = expert.score(texts, progress.advance) if texts else []
+        found = finite(drawn, name, (row["id"] for row in pairs for _ in range(2)))
+        scores[read] += sign * np.array(found).reshape(-1, 2)
+    return scores
+
+
+def _taste(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """Say how much the embedded world's teacher likes the sound of both responses; shape [pairs, 2]."""
+    from harness.embedded.teacher import surface
+
+    return np.array([[surface(row["chosen"]), surface(row["rejected"])] for row in rows], float).reshape(-1, 2)
+
+
+def _spread(scores: NDArray[np.float64]) -> float:
+    """Return the root mean square of the margins; 1 where there are none."""
+    return float(np.sqrt(((scores[:, 0] - scores[:, 1]) ** 2).mean())) or 1.0
 
 
 def _agreement(scores: NDArray[np.float64]) -> float | None:

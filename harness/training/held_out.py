@@ -1,7 +1,7 @@
 """Judging on the way: how often a judge in training prefers the labelled response on pairs it is not trained on."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from transformers import TrainerCallback
@@ -15,7 +15,7 @@ from harness.judge.loading import load_processor
 from harness.protocols.reading import read_strict
 from harness.settings import SftSettings
 from harness.training.jobs import Job
-from harness.training.rows import present, rationale
+from harness.training.rows import Presented, present
 from harness.training.sources import PAIRS
 
 
@@ -32,13 +32,16 @@ class JudgeHeldOut(TrainerCallback):  # type: ignore[misc]
     model.
     """
 
-    def __init__(self, trainer: Any, job: Job, settings: SftSettings, format_: JudgeFormat, ids: set[str]) -> None:
-        self.trainer, self.settings = trainer, settings
-        size = settings.micro_batch_size
+    def __init__(
+        self, trainer: Any, job: Job, format_: JudgeFormat, ids: set[str], says: Callable[[Presented], str]
+    ) -> None:
+        assert isinstance(job.settings, SftSettings)
+        self.trainer, self.settings = trainer, job.settings
+        size = job.settings.micro_batch_size
         self.judge = TransformersEngine.around(trainer.model, load_processor(job.judge), format_, size)
         self.shown = present(job.pairs, format_, ids)
         self.image = open_images(job.pairs.path / PAIRS)
-        answers = [format_.judgment(rationale(p.pair, self.settings.rationale_words), 0) for p in self.shown]
+        answers = [format_.judgment(says(p), 0) for p in self.shown]
         tokenizer = self.judge.processor.tokenizer
         self.decoding = Decoding(8 + max(len(tokenizer(answer).input_ids) for answer in answers))
         self.found: dict[int, float] = {}

@@ -1,6 +1,7 @@
 """A training as plain data, so that one process or many can carry it out by the same function."""
 
 import gc
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +34,14 @@ class Job(BaseModel):
     def format(self) -> JudgeFormat:
         """Return the format of the judge."""
         return checkpoint_format(resolve(self.judge.model, self.judge.revision).location)
+
+
+def as_it_is(start: Artifact, out: Path) -> dict[str, Any]:
+    """Make the judge that a training would start from its result, where there is nothing to train on."""
+    for file in start.path.iterdir():
+        if file.name != "info.json":
+            shutil.copy2(file, out / file.name)
+    return {"rows": 0, "updates": 0}
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)

@@ -100,13 +100,39 @@ def sample_negatives(
                     "chosen_second": record["chosen_second"],
                     "chosen": chosen["text"],
                     "rejected": rejected["text"],
+                    "chosen_is_label": chosen["for_chosen"],
                     "verdicts_differ": chosen["for_chosen"] != rejected["for_chosen"],
                     "gap": round(chosen["score"] - rejected["score"], 6),
                 }
             )
     (out / "contrasts.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
     differ = sum(pair["verdicts_differ"] for pair in pairs)
-    return {"pairs": len(pairs), "presentations": len(records), "verdicts_differ": differ}
+    verdicts = [{judgment["for_chosen"] for judgment in record["judgments"]} - {None} for record in records]
+    mixed = sum(len(each) == 2 for each in verdicts)
+    return {"pairs": len(pairs), "presentations": len(records), "mixed": mixed, "verdicts_differ": differ}
+
+
+def best_judgments(out: Path, scored: Artifact, settings: NegativeSettings, *, progress: Progress) -> dict[str, Any]:
+    """Keep the best-scored judgment of each presentation that stands `min_gap` above its worst, for SFT on it.
+
+    Rejection sampling: RAFT (arXiv 2304.06767), RFT (arXiv 2308.01825). Contrasts of the same presentations would
+    hold the same judgments as the chosen ones.
+    """
+    lines = []
+    for record in map(json.loads, (scored.path / "scored.jsonl").read_text(encoding="utf-8").splitlines()):
+        ranked = sorted(record["judgments"], key=lambda j: (-j["score"], j["text"]))
+        if not ranked or ranked[0]["for_chosen"] is None:
+            continue
+        if ranked[0]["score"] - ranked[-1]["score"] >= settings.min_gap:
+            lines.append({"id": record["id"], "chosen_second": record["chosen_second"], "text": ranked[0]["text"]})
+    (out / "judgments.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return {"judgments": len(lines)}
+
+
+def read_judgments(judgments: Artifact) -> list[dict[str, Any]]:
+    """Read judgments kept by `best_judgments`; an artifact of another kind holds none."""
+    path = judgments.path / "judgments.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def read_contrasts(contrasts: Artifact) -> list[dict[str, Any]]:

@@ -106,14 +106,6 @@ def _texts(pairs: Artifact) -> Any:
     return datasets.Dataset.from_file(str(arrow_copy(pairs.path / PAIRS, TEXT_COLUMNS)))
 
 
-def rationale(pair: Row, words: int) -> str:
-    """Return what the label's giver says of the preferred response.
-
-    Data without a `rationale` column give the preferred response itself, cut to `words` words.
-    """
-    return pair["rationale"] or " ".join(pair["chosen"].split()[:words])
-
-
 def conversation(role: str, text: str) -> list[dict[str, str]]:
     """Write one turn as TRL takes it; plain text, as part lists come back from Arrow altered."""
     return [{"role": role, "content": text}]

@@ -15,7 +15,7 @@ in a module that your recipe imports, and give it a weight: `--set scoring.weigh
 import inspect
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from harness.training.rows import checkpoint_format
 from harness.training.sampling import read_samples
 from harness.training.sources import PAIRS, judge_settings
 from harness.training.stages import ENGINE, Artifact, Progress, code_hash
+from harness.training.truth import read_truth
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Context:
-    """What the dimensions may know about the presentation a judgment belongs to; never the truth."""
+    """What the dimensions may know about the presentation a judgment belongs to."""
 
     pair: dict[str, Any]
     margin: float
@@ -56,10 +57,17 @@ class Context:
     other_order: list[Sampled]
     support: dict[str, float]
     """Per rationale, the experts' mean score above the midpoint of both responses, normalised."""
+    label_right: bool | None = None
+    """Whether the label is right; only the dimension `truth` may ask, in a recipe that is told (`headroom`)."""
 
 
 BINS = 20
 """Bins of [0, 1] in which the record counts scores, by the verdict of the judgment."""
+
+SILENT = 0.5
+"""Mean margin below which experts count as silent, in their own spread."""
+WORDS = 60
+"""Words of a rationale that cost nothing."""
 
 Dimension = Callable[[Sampled, Context], float]
 DIMENSIONS: dict[str, Dimension] = {}
@@ -118,6 +126,36 @@ def caption_support(judgment: Sampled, context: Context) -> float:
     return logistic(context.support.get(judgment.rationale, -30.0)) if judgment.rationale else 0.0
 
 
+@dimension("label_verdict")
+def label_verdict(judgment: Sampled, context: Context) -> float:
+    """Score 1 for the verdict of the label itself: on the low side a voice like others, and not always wrong."""
+    return float(judgment.for_chosen is True)
+
+
+@dimension("expert_or_majority")
+def expert_or_majority(judgment: Sampled, context: Context) -> float:
+    """Score as the experts do where their mean margin is at least `SILENT`, else by the majority of all samples."""
+    if judgment.for_chosen is None:
+        return 0.0
+    if abs(context.margin) >= SILENT:
+        return expert_verdict(judgment, context)
+    return share_for([*context.same_order, *context.other_order], judgment.for_chosen)
+
+
+@dimension("concise")
+def concise(judgment: Sampled, context: Context) -> float:
+    """Score 1 up to `WORDS` words of rationale, and less for each further one."""
+    return min(1.0, WORDS / max(1, len(judgment.rationale.split())))
+
+
+@dimension("truth")
+def truth(judgment: Sampled, context: Context) -> float:
+    """Score the right verdict 1 and the wrong one 0: what no judge can know, for the headroom of the rest."""
+    if context.label_right is None:
+        raise AssertionError("scoring by the truth where nobody told it")
+    return float(judgment.for_chosen is not None and judgment.for_chosen == context.label_right)
+
+
 def find_dimensions(weights: dict[str, float]) -> list[tuple[str, Dimension, float]]:
     """Look up the weighted dimensions, leaving out those of weight 0."""
     for name in weights:
@@ -126,6 +164,18 @@ def find_dimensions(weights: dict[str, float]) -> list[tuple[str, Dimension, flo
     if min(weights.values(), default=0) < 0 or not any(weights.values()):
         raise HarnessError(f"scoring.weights {weights} has a negative weight, or none above 0.", "Set one above 0.")
     return [(name, DIMENSIONS[name], weight) for name, weight in weights.items() if weight]
+
+
+def combined(values: Sequence[float], weights: Sequence[float], how: str) -> float:
+    """Combine dimensions into one score in [0, 1]: their weighted mean, or the weighted sum of their log-odds.
+
+    The second is the posterior of independent voices (naive Bayes), each as sure as it says; 0.02 and 0.98 are the
+    surest that one is taken for.
+    """
+    if how == "mean":
+        return sum(weight * value for weight, value in zip(weights, values, strict=True)) / sum(weights)
+    kept = [min(0.98, max(0.02, value)) for value in values]
+    return logistic(sum(weight * math.log(value / (1 - value)) for weight, value in zip(weights, kept, strict=True)))
 
 
 def score_judgments(
@@ -138,16 +188,18 @@ def score_judgments(
     judge: JudgeSettings,
     experts: ExpertSettings,
     settings: ScoringSettings,
+    truth: Artifact | None = None,
     *,
     progress: Progress,
 ) -> dict[str, Any]:
     """Score every sampled judgment.
 
     Writes one line a presentation: the sampled texts with their scores, their verdicts and the
-    value of each dimension.
+    value of each dimension. `truth` is what the embedded world knows of its labels; no recipe that
+    competes is told.
     """
     wanted = find_dimensions(settings.weights)
-    total = sum(weight for _, _, weight in wanted)
+    right = read_truth(truth) if truth else {}
     format_ = checkpoint_format(judge_settings(judge, tuned).model)
     presentations = read_samples(samples)
     sampled = {p["id"] for p in presentations}
@@ -157,17 +209,23 @@ def score_judgments(
         (p["id"], p["chosen_second"]): [_sampled(text, p["chosen_second"], format_) for text in p["texts"]]
         for p in presentations
     }
-    support = _support(out, judged, by_id, scores, experts, progress)
+    reads = any(name == "caption_support" for name, _, _ in wanted)
+    support = _support(out, judged, by_id, scores, experts, progress) if reads else {}
     lines, means = [], dict.fromkeys((name for name, _, _ in wanted), 0.0)
     spread: dict[bool | None, list[float]] = {True: [], False: [], None: []}
     for (name, chosen_second), group in judged.items():
         context = Context(
-            by_id[name], margins[name], group, judged.get((name, not chosen_second), []), support.get(name, {})
+            by_id[name],
+            margins[name],
+            group,
+            judged.get((name, not chosen_second), []),
+            support.get(name, {}),
+            right.get(name),
         )
         scored = []
         for judgment in group:
             values = {key: function(judgment, context) for key, function, _ in wanted}
-            score = sum(weight * values[key] for key, _, weight in wanted) / total
+            score = combined(list(values.values()), [weight for _, _, weight in wanted], settings.combine)
             scored.append(
                 {"text": judgment.text, "for_chosen": judgment.for_chosen, "score": round(score, 6)}
                 | {"dimensions": {key: round(value, 4) for key, value in values.items()}}
@@ -190,10 +248,12 @@ def score_judgments(
 
 def _beyond_the_inputs(*inputs: Any) -> list[str]:
     """Return hashes of the dimensions, with all that their modules import, and of the experts' weights."""
-    dimensions = [function for _, function, _ in find_dimensions(inputs[-1].weights)]
+    experts = next(value for value in inputs if isinstance(value, ExpertSettings))
+    settings = next(value for value in inputs if isinstance(value, ScoringSettings))
+    dimensions = [function for _, function, _ in find_dimensions(settings.weights)]
     files = sorted({Path(inspect.getfile(function)) for function in dimensions})
     sources = [inspect.getsource(function) for function in dimensions]
-    return [*sources, code_hash(*files), *fingerprints(inputs[-2])]
+    return [*sources, code_hash(*files), *fingerprints(experts)]
 
 
 score_judgments.also = _beyond_the_inputs  # type: ignore[attr-defined]
@@ -216,7 +276,10 @@ def _support(
     """Let the experts score every distinct rationale from the caption, relative to both responses."""
     ids, chosen, rejected = read_scores(scores)
     place_of = {name: place for place, name in enumerate(ids)}
-    rationales = sorted({(name, j.rationale) for (name, _), group in judged.items() for j in group if j.rationale})
+    read = {name for name in by_id if by_id[name]["caption"] is not None}
+    rationales = sorted(
+        {(name, j.rationale) for (name, _), group in judged.items() if name in read for j in group if j.rationale}
+    )
     texts = [(by_id[name]["caption"], by_id[name]["question"], text) for name, text in rationales]
     progress.total(len(texts) * len(settings.models), "scores")
     support: dict[str, dict[str, float]] = {}

@@ -4,14 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.config import RunConfig
 from harness.data.preferences import stream_pairs
 from harness.judge.format import JudgeFormat
 from harness.settings import JudgeSettings, SftSettings, TrainingSettings
-from harness.training.jobs import Job, train
+from harness.training.confidence import high_side
+from harness.training.jobs import Job, as_it_is, train
 from harness.training.lengths import fitting
-from harness.training.rows import present, rationale, training_rows
-from harness.training.sources import PAIRS, judge_settings
-from harness.training.stages import Artifact, Progress
+from harness.training.negatives import read_judgments
+from harness.training.rationales import explain, rationale_of
+from harness.training.rows import present, present_as, training_rows
+from harness.training.sources import PAIRS, judge_settings, open_judge
+from harness.training.stages import Artifact, Progress, Stages
 from harness.training.updates import updates_for
 
 
@@ -21,6 +25,27 @@ class SftJob(Job):
     settings: SftSettings
     split: Artifact | None
     updates: int | None
+    said: Artifact | None
+    """What is to be said: whole judgments, or rationales of pairs."""
+
+
+def fine_tune(
+    run: Stages,
+    config: RunConfig,
+    start: Artifact,
+    pairs: Artifact,
+    split: Artifact | None = None,
+    updates: int | None = None,
+    *,
+    seed: int,
+) -> Artifact:
+    """Run the stages of supervised fine-tuning: where the judge is to say its base's words, those come first."""
+    assert config.judge is not None
+    assert config.sft is not None
+    said = None
+    if config.sft.rationale == "model":
+        said = run(explain, pairs, open_judge(run, config), split, config.judge.untrained(), config.captions)
+    return run(sft, start, pairs, split, config.judge, config.sft, updates, said, seed=seed)
 
 
 def sft(
@@ -31,12 +56,13 @@ def sft(
     judge: JudgeSettings,
     settings: SftSettings,
     updates: int | None = None,
+    rationales: Artifact | None = None,
     *,
     training: TrainingSettings,
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Teach the judge to write the label's rationale and verdict, on each pair in both orders.
+    """Teach the judge to write a rationale and the label's verdict, on each pair in both orders.
 
     Args:
         out: becomes a checkpoint with processor and format.
@@ -46,6 +72,7 @@ def sft(
         judge: how the model is loaded and adapted.
         settings: of the optimisation.
         updates: optimiser updates instead of `settings.epochs`, for matched comparisons.
+        rationales: what `rationales.explain` kept, where `sft.rationale` is `model`.
         training: on how many processes, and how.
         seed: of the shuffling.
         progress: told of every update.
@@ -53,7 +80,42 @@ def sft(
     start_from = judge_settings(judge, start)
     job = SftJob(
         name="sft", out=out, judge=start_from, pairs=pairs, split=split, settings=settings, updates=updates,
-        training=training, seed=seed,
+        said=rationales, training=training, seed=seed,
+    )  # fmt: skip
+    return train(tune, job, progress)
+
+
+def imitate(
+    out: Path,
+    start: Artifact,
+    pairs: Artifact,
+    judgments: Artifact,
+    judge: JudgeSettings,
+    settings: SftSettings,
+    *,
+    training: TrainingSettings,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Teach the judge to write judgments that were sampled and kept; none leaves it as it is.
+
+    Args:
+        out: becomes a checkpoint with processor and format.
+        start: the judge that wrote them.
+        pairs: where prompts and images come from.
+        judgments: one for each presentation to train on (`negatives.best_judgments`).
+        judge: how the model is loaded and adapted.
+        settings: of the optimisation.
+        training: on how many processes, and how.
+        seed: of the shuffling.
+        progress: told of every update.
+    """
+    if not read_judgments(judgments):
+        return as_it_is(start, out)
+    settings = settings.model_copy(update={"judge_every": None})
+    job = SftJob(
+        name="sft", out=out, judge=judge_settings(judge, start), pairs=pairs, split=None, settings=settings,
+        updates=None, said=judgments, training=training, seed=seed,
     )  # fmt: skip
     return train(tune, job, progress)
 
@@ -94,7 +156,7 @@ def tune(job: SftJob, progress: Progress) -> dict[str, Any]:
     trainer.data_collator = CheckedCollator(
         trainer.data_collator, processor, verdict_tokens(processor.tokenizer, format_)
     )
-    judged = JudgeHeldOut(trainer, job, job.settings, format_, held_out) if held_out else None
+    judged = JudgeHeldOut(trainer, job, format_, held_out, rationale_of(job.settings, job.said)) if held_out else None
     log = train_and_save(trainer, job, format_, halfway)
     accuracy = judged.found if judged else {}
     curve = [
@@ -116,7 +178,7 @@ def _sides(job: SftJob) -> tuple[set[str] | None, set[str]]:
     """Return the ids of the pairs to train on, None for all, and of those to judge on the way."""
     from harness.training.held_out import set_aside
 
-    only = None if job.split is None else set(json.loads((job.split.path / "split.json").read_text())["high"])
+    only = high_side(job.split)
     if job.settings.judge_every is None:
         return only, set()
     rows = stream_pairs(job.pairs.path / PAIRS, ["id"])
@@ -126,7 +188,8 @@ def _sides(job: SftJob) -> tuple[set[str] | None, set[str]]:
 
 
 def _rows(job: SftJob, format_: JudgeFormat, only: set[str] | None) -> Any:
-    shown = present(job.pairs, format_, only)
-    words = job.settings.rationale_words
-    answers = {"completion": lambda _, p: format_.judgment(rationale(p.pair, words), int(p.chosen_second))}
-    return training_rows(job.pairs, shown, answers)
+    if job.said and (judgments := read_judgments(job.said)):
+        shown = present_as(job.pairs, format_, [(j["id"], j["chosen_second"]) for j in judgments])
+        return training_rows(job.pairs, shown, {"completion": lambda number, _: str(judgments[number]["text"])})
+    shown, says = present(job.pairs, format_, only), rationale_of(job.settings, job.said)
+    return training_rows(job.pairs, shown, {"completion": lambda _, p: format_.judgment(says(p), int(p.chosen_second))})

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
-from harness.data.canonical import write_rows
 from harness.data.mapping import mapped
-from harness.data.preferences import COLUMNS, stream_pairs, write_preferences
+from harness.data.preferences import stream_pairs, write_preferences
 from harness.data.published import image_opener, source_files, source_pairs
 from harness.data.tables import Row, hub_rows, hub_snapshot, read_rows
 from harness.settings import JudgeSettings, PreferenceSource, WorldSettings
@@ -33,8 +32,7 @@ def open_pairs(run: Stages, config: RunConfig) -> Artifact:
     source = config.preferences
     if source == "embedded":
         assert config.world is not None
-        # items, split and their like belong to the benchmark and change no pair
-        return run(embedded_preferences, config.world.model_copy(update={"items": 1, "split": "test"}))
+        return run(embedded_preferences, config.world.of_pairs())
     if config.source is not None:
         files = source_files(config.source, Path(config.source.folder)) if config.source.folder else None
         return run(source_preferences, files, config.source, source.partition("=")[0])
@@ -82,23 +80,6 @@ def source_preferences(
         info = write_preferences(out / PAIRS, made, name, files[0].parent, open_image)
     about = {"hub": source.hub, "revision": revision, "licence": source.licence, "overlap": source.overlap}
     return info | {"left_out": dict(left_out), **about}
-
-
-def true_preferences(out: Path, pairs: Artifact, world: WorldSettings, *, progress: Progress) -> dict[str, Any]:
-    """Relabel embedded pairs by the truth; only the `oracle` recipe may call this."""
-    from harness.embedded.data import preference_truth
-
-    truth = preference_truth(world)
-
-    def relabelled() -> Iterator[Row]:
-        for row in stream_pairs(pairs.path / PAIRS, list(COLUMNS)):
-            if not truth[row["id"]].label_right:
-                row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
-                row["rationale"] = truth[row["id"]].rationale
-            yield row
-
-    count = write_rows(out / PAIRS, relabelled(), COLUMNS)
-    return {"pairs": count, "relabelled": sum(not t.label_right for t in truth.values())}
 
 
 def base_judge(out: Path, judge: JudgeSettings, fingerprint: str, *, progress: Progress) -> dict[str, Any]:

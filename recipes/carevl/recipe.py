@@ -1,6 +1,6 @@
 """CAREVL: SFT where textual experts confirm the label, then DPO on scored judgments of the rest."""
 
-from harness.training import captions, confidence, dpo, experts, negatives, sampling, scoring, sft, sources
+from harness.training import captions, confidence, dpo, experts, negatives, sampling, scoring, sft, sources, truth
 
 SECTIONS = {"world", "captions", "experts", "confidence", "sft", "sampling", "scoring", "negatives", "dpo"}
 
@@ -12,11 +12,20 @@ def confident_pairs(run, config):
     return base, pairs, scores, run(confidence.split_by_confidence, pairs, scores, config.confidence)
 
 
-def train(run, config, seed):
+def scored_judgments(run, config, seed, base, tuned, pairs, scores, split, told=None):
     judge = config.judge
+    samples = run(sampling.sample_judgments, tuned, base, pairs, split, judge, config.sampling, seed=seed)
+    return run(
+        scoring.score_judgments, samples, tuned, pairs, scores, split, judge, config.experts, config.scoring, told
+    )
+
+
+def train(run, config, seed, told=None):
     base, pairs, scores, split = confident_pairs(run, config)
-    tuned = run(sft.sft, base, pairs, split, judge, config.sft, seed=seed)
-    samples = run(sampling.sample_judgments, tuned, pairs, split, judge, config.sampling, seed=seed)
-    scored = run(scoring.score_judgments, samples, tuned, pairs, scores, split, judge, config.experts, config.scoring)
-    contrasts = run(negatives.sample_negatives, scored, config.negatives, seed=seed)
-    return run(dpo.dpo, tuned, pairs, contrasts, judge, config.dpo, seed=seed)
+    tuned = sft.fine_tune(run, config, base, pairs, split, seed=seed)
+    for _ in range(config.dpo.rounds):
+        scored = scored_judgments(run, config, seed, base, tuned, pairs, scores, split, told)
+        contrasts = run(negatives.sample_negatives, scored, config.negatives, seed=seed)
+        truth.report(run, config, scored, contrasts)
+        tuned = run(dpo.dpo, tuned, pairs, contrasts, config.judge, config.dpo.once(), seed=seed)
+    return tuned

@@ -7,4 +7,4 @@ SECTIONS, BASELINE = {"world", "sft"}, "zero-shot"
 
 def train(run, config, seed, updates=None):
     base, pairs = sources.open_judge(run, config), sources.open_pairs(run, config)
-    return run(sft.sft, base, pairs, None, config.judge, config.sft, updates, seed=seed)
+    return sft.fine_tune(run, config, base, pairs, None, updates, seed=seed)

@@ -1,7 +1,7 @@
 """CAREVL without DPO: SFT on the pairs whose label the experts confirm."""
 
 from harness.registry import sibling
-from harness.training.sft import sft
+from harness.training import sft
 
 carevl = sibling(__file__, "carevl")
 SECTIONS = {"world", "captions", "experts", "confidence", "sft"}
@@ -9,4 +9,4 @@ SECTIONS = {"world", "captions", "experts", "confidence", "sft"}
 
 def train(run, config, seed):
     base, pairs, _, split = carevl.confident_pairs(run, config)
-    return run(sft, base, pairs, split, config.judge, config.sft, seed=seed)
+    return sft.fine_tune(run, config, base, pairs, split, seed=seed)

@@ -10,4 +10,4 @@ SECTIONS = {"world", "captions", "experts", "confidence", "sft"}
 def train(run, config, seed):
     base, pairs, _, split = carevl.confident_pairs(run, config)
     drawn = run(sources.random_subset, pairs, split, seed=seed)
-    return run(sft.sft, base, pairs, drawn, config.judge, config.sft, seed=seed)
+    return sft.fine_tune(run, config, base, pairs, drawn, seed=seed)
