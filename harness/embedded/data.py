@@ -34,10 +34,11 @@ class Truth(NamedTuple):
 
 def preference_truth(settings: WorldSettings) -> dict[str, Truth]:
     """Tell for each pair whether the teacher's label is right, and what is."""
-    return {row["id"]: truth for row, truth in _pairs(settings)}
+    return {row["id"]: truth for row, truth in _pairs(settings, drawn=False)}
 
 
-def _pairs(settings: WorldSettings) -> Iterator[tuple[dict[str, Any], Truth]]:
+def _pairs(settings: WorldSettings, drawn: bool = True) -> Iterator[tuple[dict[str, Any], Truth]]:
+    """Yield pairs with what is true of them; without their images unless they are `drawn`."""
     rng = random.Random(f"pairs {settings.seed}")
     noise = np.random.default_rng([settings.seed, 1])
     source = world.scenes(rng, "train")
@@ -54,7 +55,7 @@ def _pairs(settings: WorldSettings) -> Iterator[tuple[dict[str, Any], Truth]]:
         yield (
             {
                 "id": f"pair-{number:05d}",
-                "image": png(scene, noise),
+                "image": png(scene, noise) if drawn else b"",
                 "question": question.text,
                 "chosen": wrong if slip else right,
                 "rejected": right if slip else wrong,

@@ -7,16 +7,17 @@ standard input: when it closes, however the harness ended, the whole process gro
 import os
 import runpy
 import signal
-import sys
 import threading
 
 
 def _stop_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # nobody writes to it, so that this returns when its other end is closed
+    os.read(0, 1)
     os.killpg(0, signal.SIGKILL)
 
 
-# vLLM starts processes of its own, which read this file again under another name
+# vLLM starts processes of its own, which read this file again under another name. They watch too, since whoever ends
+# a worker of Ray's ends the server by its number and leaves those it started
+threading.Thread(target=_stop_with_parent, daemon=True).start()
 if __name__ == "__main__":
-    threading.Thread(target=_stop_with_parent, daemon=True).start()
     runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)

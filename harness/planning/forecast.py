@@ -51,7 +51,8 @@ def expected_pairs(preferences: str, world_pairs: int | None = None) -> int:
 
 
 def _embedded_preferences(given: Any, assumed: Assumed) -> Foretold:
-    return Foretold({"pairs": given.world.pairs})
+    world = given.world
+    return Foretold({"pairs": world.pairs, "captions": round(world.pairs * world.captioned)})
 
 
 def _pairs_as_before(given: Any, assumed: Assumed) -> Foretold:
@@ -60,26 +61,21 @@ def _pairs_as_before(given: Any, assumed: Assumed) -> Foretold:
 
 def _caption(given: Any, assumed: Assumed) -> Foretold:
     pairs, settings = given.pairs.info["pairs"], given.settings
-    if _world(given.pairs):
-        # the embedded world brings its captions
-        return Foretold({"pairs": pairs, "captioned": 0})
-    info = {"pairs": pairs, "captioned": pairs}
-    if (place := place_of(settings)) is None:
+    bare = 0 if settings.missing == "leave" else pairs - given.pairs.info.get("captions", 0)
+    info = {"pairs": pairs, "captioned": bare}
+    if not bare or (place := place_of(settings)) is None:
         return Foretold(info)
     load = Load(
-        "write", given.judge.model, given.judge.revision, settings.precision, pairs, assumed.asked,
+        "write", given.judge.model, given.judge.revision, settings.precision, bare, assumed.asked,
         settings.max_new_tokens, settings.max_new_tokens, settings.batch_size, judge=given.judge, place=place,
     )  # fmt: skip
     return Foretold(info, (load,))
 
 
-def _world(pairs: Any) -> bool:
-    return bool(pairs.stage == "embedded-preferences")
-
-
 def _expert_scores(given: Any, assumed: Assumed) -> Foretold:
     pairs = given.pairs.info["pairs"]
-    return Foretold({"pairs": pairs}, _read_by_experts(given.settings, 2 * pairs, assumed))
+    texts = 2 * pairs * (1 + given.settings.subtract_blind)
+    return Foretold({"pairs": pairs}, _read_by_experts(given.settings, texts, assumed))
 
 
 def _read_by_experts(settings: Any, texts: int, assumed: Assumed) -> tuple[Load, ...]:
@@ -104,12 +100,37 @@ def _random_subset(given: Any, assumed: Assumed) -> Foretold:
     return Foretold({"pairs": given.like.info["kept"], "kept": given.like.info["kept"]})
 
 
-def _sft(given: Any, assumed: Assumed) -> Foretold:
+def _high(given: Any) -> int:
     split = given.split
-    pairs = given.pairs.info["pairs"] if split is None else split.info.get("kept", split.info.get("pairs"))
+    return int(given.pairs.info["pairs"] if split is None else split.info.get("kept", split.info.get("pairs")))
+
+
+def _sft(given: Any, assumed: Assumed) -> Foretold:
+    pairs = _high(given)
     updates = getattr(given, "updates", None) or updates_for(2 * pairs, given.settings)
     load = _trained(given, assumed, updates, sequences=1)
     return Foretold({"rows": 2 * pairs, "updates": updates}, (load,))
+
+
+def _explain(given: Any, assumed: Assumed) -> Foretold:
+    settings, pairs = given.settings, _high(given)
+    info = {"presentations": 2 * pairs}
+    if (place := place_of(settings)) is None:
+        return Foretold(info)
+    load = Load(
+        "write", given.judge.model, given.judge.revision, settings.precision, 4 * pairs, assumed.question,
+        min(assumed.judgment, settings.max_new_tokens), settings.max_new_tokens, settings.batch_size, judge=given.judge,
+        place=place,
+    )  # fmt: skip
+    return Foretold(info, (load,))
+
+
+def _imitate(given: Any, assumed: Assumed) -> Foretold:
+    rows = given.judgments.info["judgments"]
+    if not rows:
+        return Foretold({"rows": 0, "updates": 0})
+    updates = updates_for(rows, given.settings)
+    return Foretold({"rows": rows, "updates": updates}, (_trained(given, assumed, updates, sequences=1),))
 
 
 def _dpo(given: Any, assumed: Assumed) -> Foretold:
@@ -134,8 +155,9 @@ def _sample_judgments(given: Any, assumed: Assumed) -> Foretold:
     settings, split = given.settings, given.split.info
     low = given.pairs.info["pairs"] - split["kept"]
     pairs = min(max(1, round(low * settings.share)), settings.max_pairs or low) if low else 0
-    answers = 2 * pairs * settings.samples
-    info, place = {"pairs": pairs, "judgments": answers}, place_of(settings)
+    each = settings.samples + 2 * settings.hinted
+    answers = 2 * each * (pairs if settings.choose == "margin" else low)
+    info, place = {"pairs": pairs, "judgments": 2 * each * pairs}, place_of(settings)
     if place is None or not answers:
         return Foretold(info)
     load = Load(
@@ -148,8 +170,13 @@ def _sample_judgments(given: Any, assumed: Assumed) -> Foretold:
 
 def _score_judgments(given: Any, assumed: Assumed) -> Foretold:
     judgments = given.samples.info["judgments"]
-    loads = _read_by_experts(given.experts, judgments, assumed) if judgments else ()
+    reads = judgments and given.settings.weights.get("caption_support")
+    loads = _read_by_experts(given.experts, judgments, assumed) if reads else ()
     return Foretold({"judgments": judgments}, loads)
+
+
+def _best_judgments(given: Any, assumed: Assumed) -> Foretold:
+    return Foretold({"judgments": round(given.scored.info["judgments"] * assumed.contrasts)})
 
 
 def _sample_negatives(given: Any, assumed: Assumed) -> Foretold:
@@ -167,6 +194,9 @@ FORECASTS: dict[str, Callable[[Any, Assumed], Foretold]] = {
     "sample_judgments": _sample_judgments,
     "score_judgments": _score_judgments,
     "sample_negatives": _sample_negatives,
+    "best_judgments": _best_judgments,
+    "explain": _explain,
+    "imitate": _imitate,
     "dpo": _dpo,
 }
 """By the name of a stage's function."""

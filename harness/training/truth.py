@@ -16,11 +16,15 @@ from harness.training.stages import Artifact, Progress, Stages
 
 def embedded_truth(out: Path, world: WorldSettings, *, progress: Progress) -> dict[str, Any]:
     """Write down of each pair whether its label is right."""
-    from harness.embedded.data import preference_truth
-
-    right = {name: truth.label_right for name, truth in preference_truth(world).items()}
+    right = _label_right(world)
     (out / "truth.json").write_text(json.dumps(right))
     return {"pairs": len(right), "right": round(sum(right.values()) / len(right), 4)}
+
+
+def _label_right(world: WorldSettings) -> dict[str, bool]:
+    from harness.embedded.data import preference_truth
+
+    return {name: truth.label_right for name, truth in preference_truth(world).items()}
 
 
 def read_truth(truth: Artifact) -> dict[str, bool]:
@@ -50,18 +54,18 @@ def report(run: Stages, config: RunConfig, scored: Artifact, contrasts: Artifact
     """Report how often the scorer is right, where the pairs are the embedded world's."""
     if config.preferences == "embedded":
         assert config.world is not None
-        run(scorer_accuracy, scored, contrasts, run(embedded_truth, config.world.of_pairs()))
+        run(scorer_accuracy, scored, contrasts, config.world.of_pairs())
 
 
 def scorer_accuracy(
-    out: Path, scored: Artifact, contrasts: Artifact, truth: Artifact, *, progress: Progress
+    out: Path, scored: Artifact, contrasts: Artifact, world: WorldSettings, *, progress: Progress
 ) -> dict[str, Any]:
     """Report whether DPO has anything to learn: how often scorer, samples, label and contrasts are right.
 
     Shares, over the sampled pairs: `label` the label; `samples` a sampled judgment; `majority` the verdict of most
     samples of a presentation; `best` the best-scored judgment; over the contrasts whose two verdicts differ: `chosen`.
     """
-    right = read_truth(truth)
+    right = _label_right(world)
     records = [json.loads(line) for line in (scored.path / "scored.jsonl").read_text(encoding="utf-8").splitlines()]
     label, samples, majority, best = list[bool](), list[bool](), list[float](), list[bool]()
     for record in records:

@@ -1,5 +1,6 @@
 """vLLM for real, where its environment is: the whole of CAREVL through it, and its answers beside transformers'."""
 
+import contextlib
 import io
 import itertools
 import os
@@ -91,6 +92,19 @@ def test_rays_workers_may_hold_vllm_in_its_own_environment(tmp_path: Path) -> No
         ray.close()
     here = open_engine(JudgeSettings(), HERE, tmp_path)
     assert [a.text for (a,) in answers] == [a.text for (a,) in here.answer(asked, Decoding(48))]
+    until = time.monotonic() + 30
+    while (left := writing_below(tmp_path)) and time.monotonic() < until:
+        time.sleep(1)
+    assert not left
+
+
+def writing_below(folder: Path) -> list[str]:
+    """List the processes that write their output below a folder, as vLLM's servers and what they start do."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/fd/1"):
+        with contextlib.suppress(OSError):
+            found += [link.parts[2]] if os.readlink(link).startswith(str(folder)) else []
+    return found
 
 
 @needs_vllm

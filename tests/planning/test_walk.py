@@ -50,7 +50,7 @@ def test_a_changed_setting_is_owed_and_what_does_not_hang_on_it_is_cached(traine
     ]  # fmt: skip
     assert steps[-1].info == {"rows": 192, "updates": 3}
     other = walk(*resolved("carevl"), trained / "cache")
-    assert [step.state for step in other] == ["cached"] * 2 + ["owed"] * 8
+    assert [step.state for step in other] == ["cached"] * 2 + ["owed"] * 9
 
 
 def test_the_dry_run_says_so_without_loading_torch(trained: Path) -> None:
@@ -66,7 +66,7 @@ def test_the_dry_run_says_so_without_loading_torch(trained: Path) -> None:
 
 def test_where_a_recipe_looks_into_what_is_not_there_keys_are_not_known(tmp_path: Path) -> None:
     steps = walk(*resolved("distill-matched"), tmp_path)
-    assert [step.state for step in steps] == ["owed"] * 10 + ["not known"]
+    assert [step.state for step in steps] == ["owed"] * 11 + ["not known"]
     made = sum(step.info.get("updates", 0) for step in steps[:-1])
     assert (steps[-1].stage, steps[-1].key, steps[-1].info["updates"]) == ("sft", "", made)
 
@@ -91,7 +91,14 @@ def test_seeds_share_what_they_share(tmp_path: Path) -> None:
 
 
 def test_every_stage_of_our_recipes_is_foretold_or_costs_nothing(tmp_path: Path) -> None:
-    nothing = {"base-judge", "source-preferences", "file-preferences", "hub-preferences"}
+    nothing = {
+        "base-judge",
+        "embedded-truth",
+        "scorer-accuracy",
+        "source-preferences",
+        "file-preferences",
+        "hub-preferences",
+    }
     for name in find_recipes(content_roots()):
         for step in walk(*resolved(name), tmp_path):
             assert step.stage in nothing or step.stage.replace("-", "_") in FORECASTS

@@ -4,11 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.config import validated
 from harness.data.canonical import row_count
 from harness.data.preferences import write_preferences
+from harness.embedded.data import preference_rows
+from harness.embedded.teacher import surface
 from harness.errors import HarnessError
 from harness.judge.checkpoints import EMBEDDED
 from harness.settings import ExpertSettings, WorldSettings
@@ -171,3 +174,40 @@ def test_an_expert_with_code_of_its_own_is_refused_in_one_line(copy: Path) -> No
     (copy / "mine.py").write_text("raise SystemExit('ran')")
     with pytest.raises(HarnessError, match=r"wants code of its own to be run .* never does"):
         Expert(str(copy), ONE, copy)
+
+
+def test_a_pair_without_caption_is_not_read_and_no_expert_confirms_it(tmp_path: Path) -> None:
+    embedded_preferences(tmp_path, WorldSettings(pairs=24, captioned=0.5), progress=Silent())
+    info = expert_scores(tmp_path, Artifact("p", "k", tmp_path), ONE, progress=Silent())
+    _, chosen, rejected = read_scores(Artifact("scores", "k", tmp_path))
+    unread = (chosen == 0) & (rejected == 0)
+    assert info["unread"] == int(unread.sum()) > 0
+    assert ((chosen != rejected) | unread).all()
+
+
+def test_what_an_expert_says_without_caption_can_be_subtracted(pairs: Artifact, tmp_path: Path) -> None:
+    scores = []
+    for name, settings in (("as-is", ONE), ("without", ONE.model_copy(update={"subtract_blind": True}))):
+        (tmp_path / name).mkdir()
+        expert_scores(tmp_path / name, pairs, settings, progress=Silent())
+        scores.append(read_scores(Artifact("scores", "k", tmp_path / name))[1])
+    row = next(iter(preference_rows(WorldSettings(pairs=24))))
+    with_caption, blind = Expert("embedded:expert-0", ONE, Path()).score(
+        [(row["caption"], row["question"], row["chosen"]), ("", row["question"], row["chosen"])], lambda count: None
+    )
+    assert scores[0][0, 0] == pytest.approx(with_caption, abs=1e-4)
+    assert scores[1][0, 0] == pytest.approx(with_caption - blind, abs=1e-4)
+
+
+def test_the_teachers_taste_weighs_as_much_as_is_said(pairs: Artifact, tmp_path: Path) -> None:
+    margins = []
+    for taste in (0.0, 1.0):
+        folder = tmp_path / str(taste)
+        folder.mkdir()
+        expert_scores(folder, pairs, ONE.model_copy(update={"teacher_taste": taste}), progress=Silent())
+        _, chosen, rejected = read_scores(Artifact("scores", "k", folder))
+        margins.append((chosen - rejected)[:, 0])
+    sounds = [surface(row["chosen"]) - surface(row["rejected"]) for row in preference_rows(WorldSettings(pairs=24))]
+    added = margins[1] - margins[0]
+    assert (added**2).mean() == pytest.approx((margins[0] ** 2).mean(), rel=1e-6)
+    assert np.corrcoef(added, sounds)[0, 1] == pytest.approx(1)
