@@ -103,7 +103,7 @@ def writing_below(folder: Path) -> list[str]:
     found = []
     for link in Path("/proc").glob("[0-9]*/fd/1"):
         with contextlib.suppress(OSError):
-            found += [link.parts[2]] if os.readlink(link).startswith(str(folder)) else []
+            found += [link.parts[2]] if str(link.readlink()).startswith(str(folder)) else []
     return found
 
 
