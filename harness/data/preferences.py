@@ -17,6 +17,14 @@ from harness.data.tables import (
     text,
 )
 
+
+def probability(value: Any) -> float:
+    """Accept a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError
+    return float(value)
+
+
 FIELDS = {
     "id": Field(identifier, "a non-empty id"),
     "image": Field(image_bytes, "a readable image"),
@@ -26,10 +34,11 @@ FIELDS = {
     "caption": Field(speech, "a non-empty string", optional=True),
     "rationale": Field(speech, "a non-empty string", optional=True),
     "slice": Field(text, "a non-empty string", optional=True),
+    "p_chosen": Field(probability, "a number from 0 to 1", optional=True),
 }
 """Any other column of a file, such as one that tells whether the label is right, is dropped here."""
 
-COLUMNS = {name: "image" if name == "image" else "text" for name in FIELDS}
+COLUMNS = dict.fromkeys(FIELDS, "text") | {"image": "image", "p_chosen": "float"}
 TEXT_COLUMNS = [name for name in COLUMNS if name != "image"]
 ALIASES = {"category": "slice"}
 
@@ -76,3 +85,16 @@ def stream_pairs(path: Path, columns: Sequence[str] = TEXT_COLUMNS) -> Iterator[
         if "image" in row:
             row["image"] = row["image"]["bytes"]
         yield row
+
+
+def exchanged(pair: Row, rationale: str | None = None) -> Row:
+    """Return a pair with the other response preferred.
+
+    Args:
+        pair: in the fields of `--preferences`.
+        rationale: why the other response is better. The pair's own spoke for the response that was preferred; where
+            none is given, the judge learns to quote the response that is preferred now.
+    """
+    p = pair["p_chosen"]
+    sides = {"chosen": pair["rejected"], "rejected": pair["chosen"], "rationale": rationale}
+    return {**pair, **sides, "p_chosen": None if p is None else 1 - p}

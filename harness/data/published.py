@@ -81,7 +81,8 @@ def _pair(source: PreferenceSource, row: Row, where: str) -> Pair:
             raise LeftOut(f"an empty {field}")
     if pair["chosen"] == pair["rejected"]:
         raise LeftOut("two equal responses")
-    return {field: value or None for field, value in pair.items()}
+    # a probability may well be 0
+    return {field: value if field == "p_chosen" else value or None for field, value in pair.items()}
 
 
 def _column(row: Row, columns: str | list[str], field: str, where: str) -> Any:

@@ -52,16 +52,18 @@ def _pairs(settings: WorldSettings, drawn: bool = True) -> Iterator[tuple[dict[s
         # drawn apart, so that how much is told changes no scene, answer or slip
         words = random.Random(f"caption {settings.seed} {number}")
         caption = world.told(seen, telling, words) if words.random() < settings.captioned else None
+        chosen, rejected = (wrong, right) if slip else (right, wrong)
         yield (
             {
                 "id": f"pair-{number:05d}",
                 "image": png(scene, noise) if drawn else b"",
                 "question": question.text,
-                "chosen": wrong if slip else right,
-                "rejected": right if slip else wrong,
+                "chosen": chosen,
+                "rejected": rejected,
                 "caption": caption,
                 "rationale": claim.plain,
                 "slice": world.SLICE_OF_KIND[question.kind],
+                "p_chosen": teacher.p_chosen(chosen, rejected),
             },
             Truth(not slip, question.right.plain),
         )

@@ -18,3 +18,16 @@ def slip_chance(right: str, wrong: str) -> float:
 def prefers_wrong(right: str, wrong: str, rng: random.Random) -> bool:
     """Draw whether the teacher slips on a pair."""
     return rng.random() < slip_chance(right, wrong)
+
+
+def p_chosen(chosen: str, rejected: str) -> float:
+    """Return the probability that the response which the teacher has preferred is the better one.
+
+    It is what an honest teacher can state without knowing the truth: how often it is right where it prefers an
+    answer that looks so beside one that looks so. By Bayes' rule, either answer being right half the time, it weighs
+    the chance that it did not slip against the chance that it did: 0.59 where the preferred answer looks better,
+    0.8 where both look alike, 0.88 where it was preferred in spite of its looks. Its chance to slip on this very pair
+    would give the truth away, as that depends on which answer is right.
+    """
+    kept, slipped = 1 - slip_chance(chosen, rejected), slip_chance(rejected, chosen)
+    return kept / (kept + slipped)

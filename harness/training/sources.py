@@ -105,3 +105,11 @@ def random_subset(out: Path, pairs: Artifact, like: Artifact, *, seed: int, prog
     drawn = random.Random(f"random subset {seed}").sample(ids, len(high))
     (out / "split.json").write_text(json.dumps({"high": drawn}))
     return {"pairs": len(drawn)}
+
+
+def every_pair(out: Path, pairs: Artifact, *, progress: Progress) -> dict[str, Any]:
+    """Put every pair on the low side of a split, with margins of 0: no expert was asked."""
+    ids = [row["id"] for row in stream_pairs(pairs.path / PAIRS, ["id"])]
+    split = {"high": [], "low": ids, "margins": {name: [0.0] for name in ids}}
+    (out / "split.json").write_text(json.dumps(split))
+    return {"pairs": len(ids), "kept": 0}

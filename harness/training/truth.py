@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.data.canonical import write_rows
-from harness.data.preferences import COLUMNS, stream_pairs
+from harness.data.preferences import COLUMNS, exchanged, stream_pairs
 from harness.data.tables import Row
 from harness.settings import WorldSettings
 from harness.training.sources import PAIRS
@@ -41,10 +41,8 @@ def true_preferences(out: Path, pairs: Artifact, world: WorldSettings, *, progre
 
     def relabelled() -> Iterator[Row]:
         for row in stream_pairs(pairs.path / PAIRS, list(COLUMNS)):
-            if not truth[row["id"]].label_right:
-                row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
-                row["rationale"] = truth[row["id"]].rationale
-            yield row
+            told = truth[row["id"]]
+            yield row if told.label_right else exchanged(row, told.rationale)
 
     count = write_rows(out / PAIRS, relabelled(), COLUMNS)
     return {"pairs": count, "relabelled": sum(not t.label_right for t in truth.values())}

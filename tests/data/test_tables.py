@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from harness.data.benchmark import PAIR_FIELDS, Benchmark, Entry, read_items, write_benchmark
-from harness.data.preferences import COLUMNS, stream_pairs, write_preferences
+from harness.data.preferences import COLUMNS, exchanged, stream_pairs, write_preferences
 from harness.data.tables import image_hash, read_rows
 from harness.errors import DataError
 
@@ -53,6 +53,10 @@ BAD_PAIRS = [
     (pair(image=b"no image"), "field 'image'"),
     (pair(image="missing.png"), "field 'image': 'missing.png'"),
     ({k: v for k, v in pair().items() if k != "question"}, "no field 'question'"),
+    (pair(p_chosen=1.5), "field 'p_chosen': 1.5 is not a number from 0 to 1. Mend the row."),
+    (pair(p_chosen=float("nan")), "field 'p_chosen': nan"),
+    (pair(p_chosen=True), "field 'p_chosen': True"),
+    (pair(p_chosen="0.5"), "field 'p_chosen': '0.5'"),
 ]
 
 
@@ -87,6 +91,16 @@ def test_an_empty_file_and_doubled_ids_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="row 2, field 'id': '1' was used before"):
         load_pairs(tmp_path, pair(), pair(chosen="green"))
     assert load_pairs(tmp_path, pair(), pair())["pairs"] == 1
+
+
+def test_a_probability_is_kept_and_goes_with_the_side_it_speaks_of(tmp_path: Path) -> None:
+    load_pairs(tmp_path, pair(id="0", p_chosen=0), pair(id="1", p_chosen=0.75, rationale="it is red."), pair(id="2"))
+    rows = list(stream_pairs(tmp_path / "out.parquet"))
+    assert [row["p_chosen"] for row in rows] == [0.0, 0.75, None]
+    other = exchanged(rows[1])
+    assert (other["chosen"], other["rejected"], other["p_chosen"], other["rationale"]) == ("blue", "red", 0.25, None)
+    assert exchanged(other, "it is red.") == rows[1]
+    assert exchanged(rows[2])["p_chosen"] is None
 
 
 def test_the_truth_in_a_file_never_reaches_training(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from harness.data.tables import image_hash
 from harness.embedded import world
 from harness.embedded.data import SLICE_SHARES, benchmark_rows, preference_rows, preference_truth
-from harness.embedded.teacher import slip_chance
+from harness.embedded.teacher import p_chosen, slip_chance
 from harness.settings import WorldSettings
 
 
@@ -60,7 +60,20 @@ def test_the_teacher_slips_by_how_answers_sound() -> None:
 
 def test_the_pairs_do_not_carry_the_truth() -> None:
     row = next(preference_rows(WorldSettings(pairs=1)))
-    assert set(row) == {"id", "image", "question", "chosen", "rejected", "caption", "rationale", "slice"}
+    known = {"id", "image", "question", "chosen", "rejected", "caption", "rationale", "slice", "p_chosen"}
+    assert set(row) == known
+    assert row["p_chosen"] == p_chosen(row["chosen"], row["rejected"])
+
+
+def test_the_teacher_is_right_as_often_as_it_says() -> None:
+    settings = WorldSettings(pairs=4000)
+    truth = preference_truth(settings)
+    right: dict[float, list[bool]] = {}
+    for row in preference_rows(settings):
+        right.setdefault(row["p_chosen"], []).append(truth[row["id"]].label_right)
+    assert sorted(right) == pytest.approx([0.59375, 0.8, 0.875])
+    for said, found in right.items():
+        assert np.mean(found) == pytest.approx(said, abs=3 * np.sqrt(said * (1 - said) / len(found)))
 
 
 def test_captions_are_exact_without_noise_and_wrong_with_it() -> None:
