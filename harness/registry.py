@@ -77,11 +77,16 @@ def find_recipes(roots: Sequence[Path]) -> dict[str, Path]:
     return _find(roots, "recipes/*/recipe.py")
 
 
+GONE = {"distill-matched": "--recipe distill --set sft.match=carevl"}
+"""Recipes that records may name and that another way of asking has replaced."""
+
+
 def load_recipe(name: str, roots: Sequence[Path]) -> Recipe:
     """Load the recipe called `name`."""
     paths = find_recipes(roots)
     if name not in paths:
-        raise unknown("recipe", name, paths, "`harness ls recipes` describes them.")
+        now = f"{name} is now {GONE[name]}." if name in GONE else "`harness ls recipes` describes them."
+        raise unknown("recipe", name, paths, now)
     module = _recipe_module(paths[name])
     if not hasattr(module, "train"):
         raise HarnessError(f"{paths[name]} has no function train(run, config, seed).", "Copy recipes/distill.")

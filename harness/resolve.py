@@ -19,6 +19,7 @@ from harness.precision import resolve_sections
 from harness.protocols import find_protocol
 from harness.registry import Recipe, expand_tasks, find_tasks, load_preferences, load_profile, load_task
 from harness.settings import SECTIONS, SERVER
+from harness.training.matching import matched, unmatched
 from harness.training.stages import code_hash, versions
 
 
@@ -57,6 +58,9 @@ def resolve_config(
     spread_regime(settings)
     settings["fingerprints"], settings["source"] = {}, None
     _expand(settings, recipe, roots)
+    if recipe:
+        settings |= unmatched(settings, recipe)
+        recipe = matched(recipe, validated(settings), roots)
     used = _sections(validated(settings), recipe)
     for name in SECTIONS:
         if name in used:

@@ -16,6 +16,7 @@ from harness.registry import Recipe, load_task, results_root
 from harness.settings import ServerSettings, TrainingSettings
 from harness.show.console import RunConsole
 from harness.training.launch import refuse_launcher
+from harness.training.matching import matched
 from harness.training.stages import ENGINE, Clock, Stages, Watch
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def _work(
     from harness.evaluate import tasks
 
     stages = Stages(results_root() / "cache", watch, config.training or TrainingSettings())
+    recipe = matched(recipe, config, roots) if recipe else None
     prepared = [tasks.prepare(stages, config, load_task(name, roots)) for name in config.tasks]
     for task in prepared:
         folder.write_items(task.name, task.items)

@@ -285,6 +285,23 @@ class SftSettings(ComputingSection):
     """Updates between two judgings of held-out pairs, greedy and in both orders; None holds out nothing."""
     held_out: float = Field(0.02, gt=0, lt=1)
     """Share of the pairs that `judge_every` sets aside, by the hash of their ids; they are not trained on."""
+    label_smoothing: float = Field(0.0, ge=0, le=0.5)
+    """Probability that the verdict token gives to the other response; all other tokens are trained as they are."""
+    updates: int | None = Field(None, ge=1)
+    """Optimiser updates, instead of `epochs`."""
+    tokens: int | None = Field(None, ge=1)
+    """Tokens to train on, image and prompt included, padding not; instead of `epochs`, in whole updates."""
+    match: str | None = None
+    """A recipe, which is trained first; a recipe that trains by SFT alone then trains as long as it does in all."""
+    match_by: Literal["updates", "tokens"] = "updates"
+    """What is made equal: optimiser updates, or tokens without padding."""
+
+    @field_validator("tokens")
+    @classmethod
+    def _one_length(cls, tokens: int | None, info: ValidationInfo) -> int | None:
+        if tokens and info.data.get("updates"):
+            raise ValueError("sft.updates says already how long to train")
+        return tokens
 
     def like(self, other: "DpoSettings") -> "SftSettings":
         """Return these settings with the optimisation of another training in their place."""

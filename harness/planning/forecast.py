@@ -96,6 +96,10 @@ def _split(given: Any, assumed: Assumed) -> Foretold:
     return Foretold({"pairs": pairs, "kept": round(pairs * assumed.confirmed)})
 
 
+def _every_pair(given: Any, assumed: Assumed) -> Foretold:
+    return Foretold({"pairs": given.pairs.info["pairs"], "kept": 0})
+
+
 def _random_subset(given: Any, assumed: Assumed) -> Foretold:
     return Foretold({"pairs": given.like.info["kept"], "kept": given.like.info["kept"]})
 
@@ -106,10 +110,17 @@ def _high(given: Any) -> int:
 
 
 def _sft(given: Any, assumed: Assumed) -> Foretold:
-    pairs = _high(given)
-    updates = getattr(given, "updates", None) or updates_for(2 * pairs, given.settings)
+    settings, rows = given.settings, 2 * _high(given)
+    updates = settings.updates or updates_for(rows, settings)
+    if settings.tokens:
+        updates = max(1, round(settings.tokens / _tokens(given, assumed)))
     load = _trained(given, assumed, updates, sequences=1)
-    return Foretold({"rows": 2 * pairs, "updates": updates}, (load,))
+    return Foretold({"rows": rows, "updates": updates, "tokens": updates * _tokens(given, assumed)}, (load,))
+
+
+def _tokens(given: Any, assumed: Assumed) -> int:
+    """Count the tokens of an update, as far as they are known without an image."""
+    return int(given.settings.batch_size * (assumed.question + assumed.judgment))
 
 
 def _explain(given: Any, assumed: Assumed) -> Foretold:
@@ -128,17 +139,19 @@ def _explain(given: Any, assumed: Assumed) -> Foretold:
 def _imitate(given: Any, assumed: Assumed) -> Foretold:
     rows = given.judgments.info["judgments"]
     if not rows:
-        return Foretold({"rows": 0, "updates": 0})
+        return Foretold({"rows": 0, "updates": 0, "tokens": 0})
     updates = updates_for(rows, given.settings)
-    return Foretold({"rows": rows, "updates": updates}, (_trained(given, assumed, updates, sequences=1),))
+    info = {"rows": rows, "updates": updates, "tokens": updates * _tokens(given, assumed)}
+    return Foretold(info, (_trained(given, assumed, updates, sequences=1),))
 
 
 def _dpo(given: Any, assumed: Assumed) -> Foretold:
     rows = given.contrasts.info["pairs"]
     if not rows:
-        return Foretold({"rows": 0, "updates": 0})
+        return Foretold({"rows": 0, "updates": 0, "tokens": 0})
     updates = updates_for(rows, given.settings)
-    return Foretold({"rows": rows, "updates": updates}, (_trained(given, assumed, updates, sequences=2),))
+    info = {"rows": rows, "updates": updates, "tokens": 2 * updates * _tokens(given, assumed)}
+    return Foretold(info, (_trained(given, assumed, updates, sequences=2),))
 
 
 def _trained(given: Any, assumed: Assumed, updates: int, sequences: int) -> Load:
@@ -170,7 +183,7 @@ def _sample_judgments(given: Any, assumed: Assumed) -> Foretold:
 
 def _score_judgments(given: Any, assumed: Assumed) -> Foretold:
     judgments = given.samples.info["judgments"]
-    reads = judgments and given.settings.weights.get("caption_support")
+    reads = judgments and given.scores and given.settings.weights.get("caption_support")
     loads = _read_by_experts(given.experts, judgments, assumed) if reads else ()
     return Foretold({"judgments": judgments}, loads)
 
@@ -186,6 +199,9 @@ def _sample_negatives(given: Any, assumed: Assumed) -> Foretold:
 FORECASTS: dict[str, Callable[[Any, Assumed], Foretold]] = {
     "embedded_preferences": _embedded_preferences,
     "true_preferences": _pairs_as_before,
+    "majority_preferences": _pairs_as_before,
+    "without_captions": _pairs_as_before,
+    "every_pair": _every_pair,
     "random_subset": _random_subset,
     "caption": _caption,
     "expert_scores": _expert_scores,

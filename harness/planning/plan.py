@@ -18,6 +18,7 @@ from harness.protocols import find_protocol
 from harness.records import Item, RunFolder
 from harness.registry import Recipe, TaskContent, load_task
 from harness.settings import JudgingSettings
+from harness.training.matching import matched
 
 SECTION = {
     "caption": "captions",
@@ -89,7 +90,7 @@ def stages_of(config: RunConfig, recipe: Recipe, roots: Sequence[Path], cache: P
         cache: where finished stages are.
         folder: of the run.
     """
-    steps = walk(recipe, config, cache)
+    steps = walk(matched(recipe, config, roots), config, cache)
     state: State = "cached" if is_complete(folder) else "owed"
     for seed in config.seeds:
         steps += [_judging(config, load_task(name, roots), seed, state) for name in config.tasks]

@@ -37,6 +37,15 @@ def caption(
     return {"pairs": count, "captioned": len(bare)}
 
 
+def without_captions(out: Path, pairs: Artifact, *, progress: Progress) -> dict[str, Any]:
+    """Take every caption away, so that experts read question and answers alone."""
+    from harness.data.canonical import write_rows
+    from harness.data.preferences import COLUMNS, stream_pairs
+
+    bare = ({**row, "caption": ""} for row in stream_pairs(pairs.path / PAIRS, list(COLUMNS)))
+    return {"pairs": write_rows(out / PAIRS, bare, COLUMNS)}
+
+
 def _describe(
     out: Path, table: Path, bare: dict[str, int], judge: JudgeSettings, settings: CaptionSettings, progress: Progress
 ) -> dict[str, str]:

@@ -111,6 +111,7 @@ def tune(job: DpoJob, progress: Progress) -> dict[str, Any]:
         "rows": len(rows),
         "too_long": too_long,
         "updates": steps,
+        "tokens": trainer.state.num_input_tokens_seen,
         "first_reward": log[0]["rewards/chosen"],
         "loss": round(curve[-1]["loss"], 4),
         "margin": round(curve[-1]["rewards/margins"], 4),

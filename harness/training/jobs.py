@@ -41,7 +41,7 @@ def as_it_is(start: Artifact, out: Path) -> dict[str, Any]:
     for file in start.path.iterdir():
         if file.name != "info.json":
             shutil.copy2(file, out / file.name)
-    return {"rows": 0, "updates": 0}
+    return {"rows": 0, "updates": 0, "tokens": 0}
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)

@@ -5,6 +5,8 @@ from typing import Any
 from harness.errors import HarnessError
 
 ROWS_AT_A_TIME = 512
+SAMPLE = 256
+"""Rows, evenly spaced, whose tokens stand for those of all."""
 PROBES = 3
 """Image sizes at which what a processor tells is compared with what it makes."""
 
@@ -86,3 +88,17 @@ def fitting(processor: Any, rows: Any, max_tokens: int | None, answers: tuple[st
             f"every one of {len(rows)} training rows is longer than max_tokens = {max_tokens}.", "Raise it."
         )
     return rows.select(kept), len(rows) - len(kept)
+
+
+def mean_tokens(processor: Any, rows: Any) -> float:
+    """Return the mean tokens of a row of supervised training: prompt, image and answer, as the collator makes them.
+
+    Args:
+        processor: of the model that is trained.
+        rows: a data set with the columns `image`, `prompt` and `completion`.
+    """
+    from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+    collate = DataCollatorForVisionLanguageModeling(processor, max_length=None, completion_only_loss=True)
+    places = sorted({round(k * (len(rows) - 1) / (SAMPLE - 1)) for k in range(SAMPLE)})
+    return float(sum(collate([rows[place]])["attention_mask"].sum().item() for place in places) / len(places))

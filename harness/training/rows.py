@@ -111,7 +111,16 @@ def conversation(role: str, text: str) -> list[dict[str, str]]:
     return [{"role": role, "content": text}]
 
 
-def training_rows(pairs: Artifact, shown: Shown, answers: dict[str, Callable[[int, Presented], str]]) -> Any:
+P_SECOND = "p_second"
+"""Column of a training row: P that the response shown second is the better one."""
+
+
+def training_rows(
+    pairs: Artifact,
+    shown: Shown,
+    answers: dict[str, Callable[[int, Presented], str]],
+    p_second: Callable[[Presented], float] | None = None,
+) -> Any:
     """Return a data set of prompts, answers and images, in the columns that TRL reads.
 
     It holds each row's number; the texts are written, and the image is opened, when the row is read.
@@ -120,6 +129,7 @@ def training_rows(pairs: Artifact, shown: Shown, answers: dict[str, Callable[[in
         pairs: the artifact with the pairs and their images.
         shown: the rows' presentations.
         answers: by column, what the judge is to say, from a row's number and presentation.
+        p_second: tells how probable it is that the response shown second is the better one; None leaves that out.
     """
     import datasets
 
@@ -128,13 +138,14 @@ def training_rows(pairs: Artifact, shown: Shown, answers: dict[str, Callable[[in
     def look_up(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
         numbers = next(iter(batch.values()))
         presented = shown.at(numbers)
-        return {
+        looked_up = {
             "image": [opened(image(p.place)) for p in presented],
             "prompt": [conversation("user", p.prompt) for p in presented],
         } | {
             name: [conversation("assistant", say(n, p)) for n, p in zip(numbers, presented, strict=True)]
             for name, say in answers.items()
         }
+        return looked_up | ({P_SECOND: [p_second(p) for p in presented]} if p_second else {})
 
     columns = dict.fromkeys(("image", "prompt", *answers), range(len(shown)))
     return datasets.Dataset.from_dict(columns).with_transform(look_up)

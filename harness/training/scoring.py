@@ -183,10 +183,10 @@ def score_judgments(
     samples: Artifact,
     tuned: Artifact,
     pairs: Artifact,
-    scores: Artifact,
+    scores: Artifact | None,
     split: Artifact,
     judge: JudgeSettings,
-    experts: ExpertSettings,
+    experts: ExpertSettings | None,
     settings: ScoringSettings,
     truth: Artifact | None = None,
     *,
@@ -195,8 +195,8 @@ def score_judgments(
     """Score every sampled judgment.
 
     Writes one line a presentation: the sampled texts with their scores, their verdicts and the
-    value of each dimension. `truth` is what the embedded world knows of its labels; no recipe that
-    competes is told.
+    value of each dimension. Without `scores` no expert is asked, and captions support nothing. `truth`
+    is what the embedded world knows of its labels; no recipe that competes is told.
     """
     wanted = find_dimensions(settings.weights)
     right = read_truth(truth) if truth else {}
@@ -210,7 +210,7 @@ def score_judgments(
         for p in presentations
     }
     reads = any(name == "caption_support" for name, _, _ in wanted)
-    support = _support(out, judged, by_id, scores, experts, progress) if reads else {}
+    support = _support(out, judged, by_id, scores, experts, progress) if reads and scores and experts else {}
     lines, means = [], dict.fromkeys((name for name, _, _ in wanted), 0.0)
     spread: dict[bool | None, list[float]] = {True: [], False: [], None: []}
     for (name, chosen_second), group in judged.items():
@@ -248,12 +248,12 @@ def score_judgments(
 
 def _beyond_the_inputs(*inputs: Any) -> list[str]:
     """Return hashes of the dimensions, with all that their modules import, and of the experts' weights."""
-    experts = next(value for value in inputs if isinstance(value, ExpertSettings))
+    experts = next((value for value in inputs if isinstance(value, ExpertSettings)), None)
     settings = next(value for value in inputs if isinstance(value, ScoringSettings))
     dimensions = [function for _, function, _ in find_dimensions(settings.weights)]
     files = sorted({Path(inspect.getfile(function)) for function in dimensions})
     sources = [inspect.getsource(function) for function in dimensions]
-    return [*sources, code_hash(*files), *fingerprints(experts)]
+    return [*sources, code_hash(*files), *(fingerprints(experts) if experts else [])]
 
 
 score_judgments.also = _beyond_the_inputs  # type: ignore[attr-defined]

@@ -45,6 +45,8 @@ def common_arguments(job: Job, updates: int) -> dict[str, Any]:
         "seed": job.seed,
         "data_seed": job.seed,
         "logging_steps": 1,
+        # kept in checkpoints, unlike TRL's own count
+        "include_num_input_tokens_seen": "non_padding",
         "save_strategy": "steps",
         "save_steps": settings.save_steps,
         "save_total_limit": 1,

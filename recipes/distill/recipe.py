@@ -5,6 +5,6 @@ from harness.training import sft, sources
 SECTIONS, BASELINE = {"world", "sft"}, "zero-shot"
 
 
-def train(run, config, seed, updates=None):
+def train(run, config, seed):
     base, pairs = sources.open_judge(run, config), sources.open_pairs(run, config)
-    return sft.fine_tune(run, config, base, pairs, None, updates, seed=seed)
+    return sft.fine_tune(run, config, base, pairs, seed=seed)

@@ -131,3 +131,14 @@ def test_a_narrow_terminal_shows_every_row_and_says_which_columns_it_lacks(capsy
     for name in ("accuracy", "macro", "consistency", "general", "hallucination", "reasoning"):
         assert f"│ {name} " in out
     assert "No room here for: baseline, candidate, p (Holm)" in " ".join(out.split())
+
+
+def test_a_record_of_a_recipe_that_is_gone_is_read_as_ever(runs, tmp_path: Path, capsys) -> None:
+    items = make_items(240)
+    write(tmp_path / "distill-matched", items, make_judgments(items, 0.7, draw=3))
+    assert main(["compare", runs[0], str(tmp_path / "distill-matched"), "--resamples", "200"]) == 0
+    assert "distill-matched against base" in said(capsys)
+    assert main(["leaderboard", *runs, str(tmp_path / "distill-matched")]) == 0
+    assert "distill-matched" in said(capsys)
+    assert main(["run", "--recipe", "distill-matched", "--tasks", "vlrewardbench"]) == 2
+    assert "--recipe distill --set sft.match=carevl" in " ".join(capsys.readouterr().err.split())

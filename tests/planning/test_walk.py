@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from harness.config import RunConfig
+from harness.errors import HarnessError
 from harness.planning.forecast import FORECASTS, expected_pairs
 from harness.planning.walk import walk
 from harness.records import Run
 from harness.registry import Recipe, content_roots, find_recipes, load_recipe
 from harness.resolve import resolve_config
+from harness.training.matching import matched
 from tests.test_main_job import harness, runs, sets
 from tests.toys import ROOT, SMALL
 
@@ -48,7 +50,7 @@ def test_a_changed_setting_is_owed_and_what_does_not_hang_on_it_is_cached(traine
     assert [(step.stage, step.state) for step in steps] == [
         ("base-judge", "cached"), ("embedded-preferences", "cached"), ("sft", "owed"),
     ]  # fmt: skip
-    assert steps[-1].info == {"rows": 192, "updates": 3}
+    assert {name: steps[-1].info[name] for name in ("rows", "updates")} == {"rows": 192, "updates": 3}
     other = walk(*resolved("carevl"), trained / "cache")
     assert [step.state for step in other] == ["cached"] * 2 + ["owed"] * 9
 
@@ -64,11 +66,26 @@ def test_the_dry_run_says_so_without_loading_torch(trained: Path) -> None:
     assert "~ 192 rows, 6 updates" in screen
 
 
-def test_where_a_recipe_looks_into_what_is_not_there_keys_are_not_known(tmp_path: Path) -> None:
-    steps = walk(*resolved("distill-matched"), tmp_path)
-    assert [step.state for step in steps] == ["owed"] * 11 + ["not known"]
-    made = sum(step.info.get("updates", 0) for step in steps[:-1])
-    assert (steps[-1].stage, steps[-1].key, steps[-1].info["updates"]) == ("sft", "", made)
+@pytest.mark.parametrize("by", ["updates", "tokens"])
+def test_where_a_recipe_looks_into_what_is_not_there_keys_are_not_known(tmp_path: Path, by: str) -> None:
+    recipe, config = resolved("distill", "sft.match=carevl", f"sft.match_by={by}")
+    steps = walk(matched(recipe, config, content_roots()), config, tmp_path)
+    assert [step.state for step in steps] == ["owed"] * 10 + ["not known"]
+    made = sum(step.info.get(by, 0) for step in steps[:-1])
+    last = steps[-1]
+    assert (last.stage, last.key, last.info[by]) == ("sft", "", pytest.approx(made, rel=0.2 if by == "tokens" else 0))
+
+
+def test_a_match_that_cannot_be_is_one_line() -> None:
+    for name, match, says in (
+        ("high-confidence", "zero-shot", "does not train by SFT"),
+        ("dpo-labels", "distill", "dpo-labels goes on after it"),
+        ("distill", "carvel", "'carvel'"),
+    ):
+        with pytest.raises(HarnessError, match=says):
+            resolved(name, f"sft.match={match}")
+    assert resolved("carevl", "sft.match=carevl", "sft.match_by=tokens")[1] == resolved("carevl")[1]
+    assert resolved("zero-shot", "sft.match=carevl")[1].sft is None
 
 
 def test_a_recipe_that_reads_a_file_of_a_result_to_come_is_walked_so_far(tmp_path: Path) -> None:
