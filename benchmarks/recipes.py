@@ -22,24 +22,51 @@ from harness.counting.metrics import METRICS, estimate, of_slice
 from harness.counting.results import TaskResult, load_result
 from harness.embedded.data import preference_truth
 from harness.records import RunFolder
-from harness.registry import content_roots, load_recipe, results_root
+from harness.registry import content_roots, find_recipes, load_recipe, results_root
 from harness.resolve import resolve_config
 from harness.settings import WorldSettings
 from harness.stats.multiplicity import holm
 
-RECIPES = ("zero-shot", "random-subset", "distill", "distill-matched", "high-confidence", "carevl", "oracle")
+VARIANTS = {
+    "smooth-distill": ("distill", ["sft.label_smoothing=0.1"]),
+    "distill-matched": ("distill", ["sft.match=carevl"]),
+}
+"""By the name of a row, a recipe under settings of its own."""
+BASELINES = (
+    "zero-shot",
+    "experts-alone",
+    "random-subset",
+    "distill",
+    "smooth-distill",
+    "soft-distill",
+    "distill-matched",
+    "majority-relabel",
+    "dpo-labels",
+    "scalar-head",
+    "no-captions",
+    "high-confidence",
+    "rejection-sampling",
+    "carevl",
+    "oracle",
+)
+RECIPES = [name for name in BASELINES if name in VARIANTS or name in find_recipes(content_roots())]
 REFERENCES = ("distill", "distill-matched", "zero-shot")
 QUESTIONS = {
     "what DPO adds beyond the filter": ("carevl", "high-confidence"),
     "filter against a random subset": ("high-confidence", "random-subset"),
     "CAREVL against zero-shot": ("carevl", "zero-shot"),
     "filter against distillation": ("high-confidence", "distill"),
+    "what captions add": ("carevl", "no-captions"),
+    "filter against the experts' labels": ("high-confidence", "majority-relabel"),
+    "teacher's probabilities against its verdicts": ("soft-distill", "distill"),
     "CAREVL short of the oracle": ("carevl", "oracle"),
 }
 
 
-def run(recipe: str, seeds: str, assignments: list[str]) -> TaskResult:
-    """Run a recipe through the command, unless it is done, and count it."""
+def run(name: str, seeds: str, assignments: list[str]) -> TaskResult:
+    """Run a recipe or a variant of one through the command, unless it is done, and count it."""
+    recipe, its_own = VARIANTS.get(name, (name, []))
+    assignments = [*assignments, *its_own]
     sets = [part for text in assignments for part in ("--set", text)]
     command = [
         "run",

@@ -110,16 +110,44 @@ def test_another_configuration_in_the_same_folder_is_refused_by_its_keys(finishe
     assert "dpo.beta differs" in error
 
 
-@pytest.mark.parametrize("recipe", ["distill-matched", "random-subset", "high-confidence", "zero-shot", "oracle"])
+RECIPES = [
+    "random-subset", "high-confidence", "zero-shot", "oracle", "soft-distill", "majority-relabel", "no-captions",
+    "dpo-labels",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_runs(finished, recipe: str) -> None:
     results, _ = finished
     harness(results, "run", "--recipe", recipe, "--baseline", "none", "--tasks", "vlrewardbench", *sets(*SMALL))
     found = {name: Run.model_validate_json((p / "run.json").read_text()) for name, p in runs(results).items()}
+    stages = {stage.stage: stage.info for stage in found[recipe].stages}
     updates = {name: [s.info["updates"] for s in run.stages if "updates" in s.info] for name, run in found.items()}
-    if recipe == "distill-matched":
-        assert updates["distill-matched"][-1] == sum(updates["carevl"])
     if recipe == "high-confidence":
         assert updates["high-confidence"] == updates["carevl"][:1]
+    if recipe == "no-captions":
+        controls = stages["expert-scores"]["controls"]
+        assert controls["own_caption"] == controls["no_caption"]
+        assert controls["of_other_caption"] == 0
+    if recipe == "dpo-labels":
+        assert stages["sample-judgments"]["pairs"] == 96
+        assert stages["score-judgments"]["mean"].keys() == {"label_verdict"}
+        assert stages["dpo"]["rows"] > 0
+
+
+@pytest.mark.parametrize("by", ["updates", "tokens"])
+def test_one_setting_trains_as_long_as_another_recipe(finished, by: str) -> None:
+    results, _ = finished
+    matching = ["sft.match=carevl", f"sft.match_by={by}"]
+    screen = harness(results, *CAREVL, *sets(*SMALL, *matching))
+    assert str(runs(results)["carevl"]) in screen.replace("\n", ""), "carevl's own run is the same without a match"
+    folder = max(results.glob("runs/distill-*/run.json"), key=lambda p: p.stat().st_mtime_ns)
+    run = Run.model_validate_json(folder.read_text())
+    made = [stage.info[by] for stage in run.stages if by in stage.info]
+    assert len(made) == 3
+    assert made[-1] == (sum(made[:-1]) if by == "updates" else pytest.approx(sum(made[:-1]), rel=0.2))
+    assert run.config["sft"]["match"] == "carevl"
+    assert {"confidence", "dpo"} < set(run.config)
 
 
 def test_protocols_alternatives_and_limits_can_be_chosen(finished) -> None:

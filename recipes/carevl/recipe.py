@@ -5,9 +5,13 @@ from harness.training import captions, confidence, dpo, experts, negatives, samp
 SECTIONS = {"world", "captions", "experts", "confidence", "sft", "sampling", "scoring", "negatives", "dpo"}
 
 
-def confident_pairs(run, config):
+def captioned_pairs(run, config):
     base, pairs = sources.open_judge(run, config), sources.open_pairs(run, config)
-    pairs = run(captions.caption, pairs, base, config.judge.untrained(), config.captions)
+    return base, run(captions.caption, pairs, base, config.judge.untrained(), config.captions)
+
+
+def confident_pairs(run, config):
+    base, pairs = captioned_pairs(run, config)
     scores = run(experts.expert_scores, pairs, config.experts)
     return base, pairs, scores, run(confidence.split_by_confidence, pairs, scores, config.confidence)
 
@@ -23,6 +27,10 @@ def scored_judgments(run, config, seed, base, tuned, pairs, scores, split, told=
 def train(run, config, seed, told=None):
     base, pairs, scores, split = confident_pairs(run, config)
     tuned = sft.fine_tune(run, config, base, pairs, split, seed=seed)
+    return prefer(run, config, seed, base, tuned, pairs, scores, split, told)
+
+
+def prefer(run, config, seed, base, tuned, pairs, scores, split, told=None):
     for _ in range(config.dpo.rounds):
         scored = scored_judgments(run, config, seed, base, tuned, pairs, scores, split, told)
         contrasts = run(negatives.sample_negatives, scored, config.negatives, seed=seed)
