@@ -21,6 +21,7 @@ from harness.training.lengths import mean_tokens
 from harness.training.soft import SoftCollator, SoftTrainer, check_last, soft_loss
 from harness.training.stages import Artifact, Silent
 from harness.training.trainers import CheckedCollator
+from tests.toy_judges import JUDGES, save_toy_judge
 from tests.training.worker import Jobs, one_after_the_other
 
 SIZES = {"batch_size": 8, "micro_batch_size": 2, "epochs": 1, "precision": "float32"}
@@ -41,11 +42,18 @@ def pairs_with(root: Path, p_chosen: float | None) -> Artifact:
     return Artifact("pairs", folder.name, folder)
 
 
-def job(root: Path, name: str, p_chosen: float | None = None, processes: int = 1, **settings: Any) -> sft.SftJob:
+def job(
+    root: Path,
+    name: str,
+    p_chosen: float | None = None,
+    processes: int = 1,
+    judge: str = "embedded:judge",
+    **settings: Any,
+) -> sft.SftJob:
     (root / name).mkdir()
     training = {"strategy": "ddp", "processes": processes} if processes > 1 else {}
     return sft.SftJob(
-        name="sft", out=root / name, judge=JudgeSettings(), pairs=pairs_with(root, p_chosen), split=None,
+        name="sft", out=root / name, judge=JudgeSettings(model=judge), pairs=pairs_with(root, p_chosen), split=None,
         settings=SftSettings(**SIZES | settings), soft=p_chosen is not None, seed=0,
         training=TrainingSettings(**training),
     )  # fmt: skip
@@ -57,9 +65,9 @@ def curve(done: sft.SftJob) -> list[float]:
 
 def batch_and_trainer(done: sft.SftJob) -> tuple[Any, Any]:
     """Make the trainer of a job and its first batch of nine rows, of unequal lengths."""
-    processor = load_processor(done.judge)
-    verdicts = verdict_tokens(processor.tokenizer, EMBEDDED)
-    rows, kind = sft._rows(done, EMBEDDED, None), SFTTrainer if done.certain else SoftTrainer
+    processor, format_ = load_processor(done.judge), done.format()
+    verdicts = verdict_tokens(processor.tokenizer, format_)
+    rows, kind = sft._rows(done, format_, None), SFTTrainer if done.certain else SoftTrainer
     arguments = SFTConfig(output_dir=str(done.out), max_length=None, report_to="none", use_cpu=True, bf16=False)
     trainer = kind(
         model=load_model(done.judge, "float32"), args=arguments, train_dataset=rows, processing_class=processor
@@ -69,9 +77,13 @@ def batch_and_trainer(done: sft.SftJob) -> tuple[Any, Any]:
     return (collate if done.certain else SoftCollator(collate, verdicts))([rows[i] for i in range(9)]), trainer
 
 
-def test_the_loss_is_trls_own_where_labels_are_certain(root: Path) -> None:
-    plain, trainer = batch_and_trainer(job(root, "plain"))
-    sure, soft_trainer = batch_and_trainer(job(root, "sure", 1.0))
+@pytest.mark.parametrize("judge", ["embedded:judge", *sorted(JUDGES)])
+def test_the_loss_is_trls_own_where_labels_are_certain(root: Path, judge: str) -> None:
+    model = judge if judge.startswith("embedded") else str(root / judge)
+    if judge in JUDGES:
+        save_toy_judge(judge, root / judge)
+    plain, trainer = batch_and_trainer(job(root, f"plain {judge}", judge=model))
+    sure, soft_trainer = batch_and_trainer(job(root, f"sure {judge}", 1.0, judge=model))
     assert sure["p_second"].tolist() == [0, 1] * 4 + [0]
     with torch.no_grad():
         for count in (None, torch.tensor(517)):
