@@ -7,9 +7,9 @@ import numpy as np
 from harness.data.canonical import write_rows
 from harness.data.preferences import stream_pairs, write_preferences
 from harness.embedded.data import preference_rows
-from harness.settings import WorldSettings
+from harness.settings import SftSettings, WorldSettings
+from harness.training.rationales import response
 from harness.training.relabel import majority_preferences, prefer_rejected
-from harness.training.rows import rationale
 from harness.training.stages import Artifact, Silent
 
 
@@ -34,4 +34,4 @@ def test_an_exchanged_pair_speaks_for_the_response_that_is_preferred_now(tmp_pat
     assert kept == before[0]
     assert (exchanged["chosen"], exchanged["rejected"]) == (before[1]["rejected"], before[1]["chosen"])
     assert exchanged["p_chosen"] == 1 - before[1]["p_chosen"]
-    assert rationale(exchanged, 40) == before[1]["rejected"]
+    assert response(exchanged, SftSettings()) == before[1]["rejected"]
