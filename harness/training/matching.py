@@ -36,10 +36,10 @@ def matched(recipe: Recipe, config: RunConfig, roots: Sequence[Path]) -> Recipe:
 
     def train(run: Stages, config: RunConfig, seed: int) -> Artifact:
         begun = len(run.records)
-        other.train(run, _with_sft(config, match=None), seed)
+        other.train(run, _with_sft(config), seed)
         made = {record.key: record.info.get(by, 0) for record in run.records[begun:]}
         length = dict.fromkeys(("updates", "tokens")) | {by: sum(made.values())}
-        artifact: Artifact = recipe.train(run, _with_sft(config, match=None, **length), seed)
+        artifact: Artifact = recipe.train(run, _with_sft(config, **length), seed)
         return artifact
 
     return replace(
@@ -71,6 +71,8 @@ def _check(recipe: Recipe, other: Recipe) -> None:
         )
 
 
-def _with_sft(config: RunConfig, **changed: Any) -> RunConfig:
+def _with_sft(config: RunConfig, **length: int | None) -> RunConfig:
+    """Return the configuration without a match, so that stages have the keys they have without one."""
     assert config.sft is not None
-    return config.model_copy(update={"sft": config.sft.model_copy(update=changed)})
+    plain: dict[str, Any] = {"match": None, "match_by": "updates"}
+    return config.model_copy(update={"sft": config.sft.model_copy(update=plain | length)})
