@@ -100,6 +100,10 @@ def _random_subset(given: Any, assumed: Assumed) -> Foretold:
     return Foretold({"pairs": given.like.info["kept"], "kept": given.like.info["kept"]})
 
 
+def _without_contaminated(given: Any, assumed: Assumed) -> Foretold:
+    return Foretold({"pairs": given.pairs.info["pairs"] - len(given.ids)})
+
+
 def _high(given: Any) -> int:
     split = given.split
     return int(given.pairs.info["pairs"] if split is None else split.info.get("kept", split.info.get("pairs")))
@@ -187,6 +191,7 @@ FORECASTS: dict[str, Callable[[Any, Assumed], Foretold]] = {
     "embedded_preferences": _embedded_preferences,
     "true_preferences": _pairs_as_before,
     "random_subset": _random_subset,
+    "without_contaminated": _without_contaminated,
     "caption": _caption,
     "expert_scores": _expert_scores,
     "split_by_confidence": _split,
