@@ -31,7 +31,8 @@ COLOURS_APART = 24.0
 
 def normalised(question: str) -> str:
     """Write a question without what changes nothing in it: width and composition, case, punctuation, spaces."""
-    folded = unicodedata.normalize("NFKC", question).casefold()
+    # folding case may take a composed sign apart
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", question).casefold())
     words = "".join(" " if unicodedata.category(sign)[0] == "P" else sign for sign in folded).split()
     # of a question that is punctuation alone, that is all there is
     return " ".join(words or folded.split())

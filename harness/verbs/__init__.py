@@ -1,9 +1,23 @@
 """What each verb of the command does: one function a verb, of the verb's name, called with the parsed options."""
 
+from harness.verbs.contamination import contamination
 from harness.verbs.elsewhere import audit, score
 from harness.verbs.finished import baseline, compare, gate, leaderboard, power, report
 from harness.verbs.listing import ls
 from harness.verbs.planning import validate
 from harness.verbs.running import run
 
-__all__ = ["audit", "baseline", "compare", "gate", "leaderboard", "ls", "power", "report", "run", "score", "validate"]
+__all__ = [
+    "audit",
+    "baseline",
+    "compare",
+    "contamination",
+    "gate",
+    "leaderboard",
+    "ls",
+    "power",
+    "report",
+    "run",
+    "score",
+    "validate",
+]

@@ -207,7 +207,7 @@ def _overlap(config: Any) -> Iterator[str]:
                 "drop": "its pairs that are items there, by image and question, are dropped.",
                 "report": "its pairs that are items there are counted, and trained on; claim nothing there.",
                 "off": "nothing is looked for (contamination.pairs=off); claim nothing there.",
-            }[config.contamination.pairs]
+            }[config.contamination.pairs if config.contamination else "off"]
             yield f"{config.preferences} shares questions with {task}: {told}"
 
 
