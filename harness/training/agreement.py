@@ -1,22 +1,16 @@
 """The agreement of experts and label told in full: where experts go wrong together, and what their margin is worth.
 
 All of it is said of margins that `confidence` has normalised, shape [pairs, experts], positive where an expert prefers
-the labelled response. None of it decides anything: it is there to be looked at.
+the labelled response, and of the pairs that were read: a pair without a caption has a margin of 0 from everyone. None
+of it decides anything: it is there to be looked at.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.config import RunConfig
-from harness.data.preferences import stream_pairs
-from harness.settings import WorldSettings
-from harness.training.confidence import Margins, read_split
-from harness.training.sources import PAIRS
-from harness.training.stages import Artifact, Progress, Stages
-
+Margins = NDArray[np.float64]
 BINS = 10
 """Bins of about as many pairs each."""
 SHARES = tuple(share / 20 for share in range(1, 21))
@@ -25,11 +19,17 @@ SHARES = tuple(share / 20 for share in range(1, 21))
 
 def told_in_full(margins: Margins) -> dict[str, Any]:
     """Tell what can be told without knowing the truth."""
+    margins = margins[was_read(margins)]
     return {
         "experts_together": together(margins > 0),
         "calibration": calibration(margins),
         "left_out_curve": left_out_curve(margins),
     }
+
+
+def was_read(margins: Margins) -> NDArray[np.bool_]:
+    """Tell which pairs the experts read."""
+    return np.asarray((margins != 0).any(axis=1))
 
 
 def together(right: NDArray[np.bool_]) -> dict[str, dict[str, float | None]]:
@@ -43,6 +43,8 @@ def together(right: NDArray[np.bool_]) -> dict[str, dict[str, float | None]]:
         pairs in which both err, and what that share would be if they erred apart. None where one never errs, or always.
     """
     wrong = ~right
+    if not len(wrong):
+        return {}
     found: dict[str, dict[str, float | None]] = {}
     for i in range(wrong.shape[1]):
         for j in range(i + 1, wrong.shape[1]):
@@ -66,6 +68,8 @@ def calibration(margins: Margins, label_right: NDArray[np.bool_] | None = None) 
         margins: normalised.
         label_right: whether each label is right, where that is known.
     """
+    if not len(margins):
+        return []
     mean = margins.mean(axis=1)
     order = np.argsort(np.abs(mean), kind="stable")
     rows = []
@@ -88,12 +92,12 @@ def left_out_curve(margins: Margins) -> list[dict[str, float]]:
     the kept labels. Experts that go wrong together make this too high, and an expert's own errors make it too low.
     """
     experts = margins.shape[1]
-    if experts < 2:
+    if experts < 2 or not len(margins):
         return []
     agreed = np.zeros(len(SHARES))
     for expert in range(experts):
         others = np.delete(margins, expert, axis=1).mean(axis=1)
-        agreed += [float((margins[kept, expert] > 0).mean()) for kept in _kept(others)] 
+        agreed += [float((margins[kept, expert] > 0).mean()) for kept in _kept(others)]
     mean = margins.mean(axis=1)
     return [
         {"share": share, "threshold": round(float(mean[kept].min()), 4), "agreement": round(float(value), 4)}
@@ -103,6 +107,8 @@ def left_out_curve(margins: Margins) -> list[dict[str, float]]:
 
 def precision_curve(margins: Margins, label_right: NDArray[np.bool_]) -> list[dict[str, float]]:
     """Tell how many labels are right among the pairs that a threshold of the mean margin keeps."""
+    if not len(margins):
+        return []
     mean = margins.mean(axis=1)
     return [
         {
@@ -118,50 +124,3 @@ def _kept(mean: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     """List for each share the pairs of the largest margins."""
     order = np.argsort(-mean, kind="stable")
     return [order[: max(1, round(share * len(order)))] for share in SHARES]
-
-
-def agreement_with_truth(
-    out: Path, pairs: Artifact, split: Artifact, world: WorldSettings, *, progress: Progress
-) -> dict[str, Any]:
-    """Hold labels, experts and split of embedded pairs against what is true; nothing that trains may call this."""
-    from harness.embedded.data import preference_truth
-
-    truth, content = preference_truth(world), read_split(split)
-    slices = {row["id"]: row["slice"] or "all" for row in stream_pairs(pairs.path / PAIRS, ["id", "slice"])}
-    ids = list(content["margins"])
-    margins = np.array([content["margins"][name] for name in ids])
-    label_right = np.array([truth[name].label_right for name in ids])
-    high = set(content["high"])
-    kept = np.array([name in high for name in ids])
-    right = (margins > 0) == label_right[:, None]
-    where = np.array([slices[name] for name in ids])
-    return {
-        **_standing(kept, label_right, right),
-        "by_slice": {
-            str(name): _standing(kept[where == name], label_right[where == name], right[where == name])
-            for name in np.unique(where)
-        },
-        "experts_together": together(right),
-        "calibration": calibration(margins, label_right),
-        "precision_curve": precision_curve(margins, label_right),
-    }
-
-
-def _standing(
-    kept: NDArray[np.bool_], label_right: NDArray[np.bool_], right: NDArray[np.bool_]
-) -> dict[str, Any]:
-    """Count how many labels are right, of those that are kept too, and how often each expert is."""
-    return {
-        "pairs": len(kept),
-        "labels_right": round(float(label_right.mean()), 4),
-        "precision": round(float(label_right[kept].mean()), 4) if kept.any() else None,
-        "recall": round(float(kept[label_right].mean()), 4) if label_right.any() else None,
-        "experts_right": [round(float(share), 4) for share in right.mean(axis=0)],
-    }
-
-
-def hold_against_truth(run: Stages, config: RunConfig, pairs: Artifact, split: Artifact) -> None:
-    """Do so where the pairs are the embedded world's; the record then has it for the report."""
-    if config.preferences == "embedded" and config.world is not None:
-        world = config.world.model_copy(update={"items": 1, "split": "test"})
-        run(agreement_with_truth, pairs, split, world)
