@@ -37,7 +37,7 @@ def test_what_a_run_has_computed_is_cached_under_the_keys_of_its_record(trained:
     assert [step.state for step in steps] == ["cached"] * 3
     recorded = {stage.stage: stage.key for stage in run.stages if not stage.stage.startswith("judge")}
     assert {step.stage: step.key for step in steps if step.stage in recorded} == {
-        name: key for name, key in recorded.items() if name != "embedded-benchmark"
+        name: key for name, key in recorded.items() if name not in ("embedded-benchmark", "contamination")
     }
     sft = next(step for step in steps if step.stage == "sft")
     assert sft.info["updates"] == next(stage.info["updates"] for stage in run.stages if stage.stage == "sft")
@@ -50,7 +50,7 @@ def test_a_changed_setting_is_owed_and_what_does_not_hang_on_it_is_cached(traine
     ]  # fmt: skip
     assert steps[-1].info == {"rows": 192, "updates": 3}
     other = walk(*resolved("carevl"), trained / "cache")
-    assert [step.state for step in other] == ["cached"] * 2 + ["owed"] * 9
+    assert [step.state for step in other] == ["cached"] * 2 + ["owed"] * 10
 
 
 def test_the_dry_run_says_so_without_loading_torch(trained: Path) -> None:
@@ -66,7 +66,7 @@ def test_the_dry_run_says_so_without_loading_torch(trained: Path) -> None:
 
 def test_where_a_recipe_looks_into_what_is_not_there_keys_are_not_known(tmp_path: Path) -> None:
     steps = walk(*resolved("distill-matched"), tmp_path)
-    assert [step.state for step in steps] == ["owed"] * 11 + ["not known"]
+    assert [step.state for step in steps] == ["owed"] * 12 + ["not known"]
     made = sum(step.info.get("updates", 0) for step in steps[:-1])
     assert (steps[-1].stage, steps[-1].key, steps[-1].info["updates"]) == ("sft", "", made)
 
@@ -94,6 +94,7 @@ def test_every_stage_of_our_recipes_is_foretold_or_costs_nothing(tmp_path: Path)
     nothing = {
         "base-judge",
         "embedded-truth",
+        "filter-accuracy",
         "scorer-accuracy",
         "source-preferences",
         "file-preferences",

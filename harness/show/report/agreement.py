@@ -1,4 +1,4 @@
-"""The agreement of experts and label, as drawings and tables: where experts err together, what their margin is worth."""
+"""Agreement of experts and label, as drawings and tables: where experts err together, what their margin is worth."""
 
 from collections.abc import Sequence
 
@@ -38,8 +38,10 @@ def calibration_drawn(split: Split) -> tuple[Curves, list[tuple[str, str]]] | No
     return _drawn(
         "Labels confirmed, by the size of the margin",
         "mean margin, without its sign",
-        [(STAND_IN, "the experts prefer the labelled response", confirmed)]
-        + [(KNOWN, "the experts prefer the right response", right)],
+        [
+            (KNOWN, "the experts prefer the right response", right),
+            (STAND_IN, "the experts prefer the labelled response", confirmed),
+        ],
     )
 
 
