@@ -225,6 +225,25 @@ Exit codes: 0 done; 2 usage, or a file that is wrong in the row named; 4 answers
 """
 
 
+CONTAMINATION_HELP = """\
+Find the training pairs that a benchmark holds too. A pair is an item where image and question are: images are known
+again re-encoded and resized, questions whatever their case, spaces and punctuation.
+
+  harness contamination pairs.parquet vlrewardbench --data bench.parquet
+      how many, by task, and which
+
+  harness contamination rlaif-v vlrewardbench,mllm_judge_pair --data hub -o found.csv
+      a published source against two benchmarks; the ids in a table
+
+  harness contamination pairs.jsonl vlrewardbench --data bench.jsonl --map question=prompt --fail
+      for CI: exit code 1 where something is found
+
+A run does this by itself and leaves out what it finds (--set contamination.pairs=report keeps it, and says so in
+leaderboard and report). What shares an image alone or a question alone is counted, and kept.
+Exit codes: 0 done, whatever was found; 1 found, under --fail; 2 usage.
+"""
+
+
 STATISTICS = Path(__file__).parent / "content/docs/statistics.md"
 """Where a wheel holds it; a clone has it where its name says."""
 
@@ -406,6 +425,21 @@ def build_parser() -> Parser:
     board.add_argument("--published", action="store_true", help="add what others printed, set apart, never ranked")
     _output(board)
     _include(board)
+
+    overlap = verbs.add_parser(
+        "contamination",
+        help="training pairs that a benchmark holds",
+        description=CONTAMINATION_HELP,
+        formatter_class=raw,
+    )
+    overlap.add_argument("preferences", metavar="PREFERENCES", help="training pairs, as `harness run` takes them")
+    overlap.add_argument("tasks", metavar="TASKS", help="benchmarks; `harness ls tasks` lists them")
+    overlap.add_argument("--data", metavar="FILE", help="the benchmark, as `harness run` takes it; or TASK=...,...")
+    overlap.add_argument("--map", metavar="F=C,...", help="columns of PREFERENCES, such as question=prompt")
+    overlap.add_argument("--fail", action="store_true", help="exit with 1 where a pair is found")
+    overlap.add_argument("--set", metavar="A.B=C", action="append", default=[], help="such as world.seed=1; repeatable")
+    _output(overlap)
+    _include(overlap)
     return parser
 
 

@@ -17,6 +17,7 @@ from harness.settings import (
     AnsweringSection,
     CaptionSettings,
     ConfidenceSettings,
+    ContaminationSettings,
     DpoSettings,
     Engine,
     ExpertSettings,
@@ -74,6 +75,7 @@ class RunConfig(Section):
     negatives: NegativeSettings | None = None
     dpo: DpoSettings | None = None
     training: TrainingSettings | None = None
+    contamination: ContaminationSettings | None = None
     judging: JudgingSettings = JudgingSettings()
 
     def record(self) -> dict[str, Any]:

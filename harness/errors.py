@@ -3,7 +3,7 @@
 | code | meaning |
 | --- | --- |
 | 0 | the command did its work |
-| 1 | a regression (`gate` only) |
+| 1 | a regression (`gate`), or something found (`contamination --fail`) |
 | 2 | a usage or configuration error: one line that names the fix |
 | 3 | inconclusive (`gate` only) |
 | 4 | the run is incomplete: `--resume` asks what is owed |
@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     REGRESSION = 1
+    FOUND = 1
     USAGE = 2
     INCONCLUSIVE = 3
     INCOMPLETE = 4

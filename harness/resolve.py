@@ -121,7 +121,7 @@ AS_IS = "as-is"
 def _sections(config: RunConfig, recipe: Recipe | None) -> set[str]:
     """Name the sections that bear on the outcome; the world does where it is asked or trained on."""
     used = set(recipe.sections) if recipe else {"judging"}
-    used |= {"training"} if "sft" in used else set()
+    used |= {"training", "contamination"} if "sft" in used else set()
     if "sft" in used and config.sft and config.sft.rationale == "model":
         # the base judge explains as it captions
         used |= {"captions"}
@@ -180,7 +180,8 @@ def _fingerprints(config: RunConfig, recipe: Recipe | None, roots: Sequence[Path
     for key, value in config.model_args.items():
         if Path(str(value)).is_dir():
             found[f"model {key}"] = folder_fingerprint(Path(str(value)))
-    code = [Path(__file__).parent / "evaluate" / "tasks.py", *(task.hooks for task in tasks)]
+    asking = Path(__file__).parent / "evaluate"
+    code = [asking / "tasks.py", asking / "contamination.py", *(task.hooks for task in tasks)]
     code += recipe.files if recipe else ()
     words = sorted(path for task in tasks for path in task.path.parent.glob("*.txt"))
     pieces = [

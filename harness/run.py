@@ -119,10 +119,12 @@ def _work(
     """Train and ask, seed by seed."""
     from harness.evaluate import judged as judges
     from harness.evaluate import tasks
+    from harness.evaluate.sieve import sieve
 
     stages = Stages(results_root() / "cache", watch, config.training or TrainingSettings())
     recipe = matched(recipe, config, roots) if recipe else None
     prepared = [tasks.prepare(stages, config, load_task(name, roots)) for name in config.tasks]
+    stages.sieve = sieve(stages, config, {task.name: task.benchmark for task in prepared})
     for task in prepared:
         folder.write_items(task.name, task.items)
         folder.write_presentations(task.name, task.protocol.presentations(task.items, config.judging.order_seed))

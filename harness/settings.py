@@ -425,6 +425,13 @@ class TrainingSettings(Section):
         return self.processes * self.machines
 
 
+class ContaminationSettings(Section):
+    """What is done about training pairs that an asked benchmark holds too, by image and question."""
+
+    pairs: Literal["drop", "report", "off"] = "drop"
+    """`drop` leaves them out, `report` counts them and trains on them all the same, `off` does not look."""
+
+
 class JudgingSettings(AnsweringSection):
     """How the benchmark is asked."""
 
@@ -452,6 +459,7 @@ SECTIONS: dict[str, type[Section]] = {
     "negatives": NegativeSettings,
     "dpo": DpoSettings,
     "training": TrainingSettings,
+    "contamination": ContaminationSettings,
     "judging": JudgingSettings,
 }
 

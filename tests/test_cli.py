@@ -168,7 +168,7 @@ def test_a_dry_run_checks_local_data_and_says_that_the_hub_was_not_looked_at(tmp
         assert says in capsys.readouterr().err
     assert dry("--preferences", "rlaif-v") == 0
     out = capsys.readouterr().out
-    assert "rlaif-v shares questions with vlrewardbench: deduplicate" in out
+    assert "rlaif-v shares questions with vlrewardbench: its pairs that are items there" in out
     assert "preferences: rlaif-v is not looked at by --dry-run." in out
     # the baseline's data count too
     assert dry("--recipe", "zero-shot", "--baseline", "distill", "--preferences", str(bench)) == 2

@@ -21,6 +21,9 @@ from harness.data.tables import (
 from harness.errors import DataError
 from harness.records import Item, Label, item_id
 
+TABLE = "benchmark.parquet"
+"""File of an artifact that holds a benchmark."""
+
 
 class Entry(NamedTuple):
     """One row of a benchmark in the harness's own terms, without its image."""

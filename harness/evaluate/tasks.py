@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.config import RunConfig
 from harness.counting.metrics import estimate, primary
-from harness.data.benchmark import read_items, write_benchmark
+from harness.data.benchmark import TABLE, read_items, write_benchmark
 from harness.errors import HarnessError, RunIncompleteError
 from harness.evaluate.hooks import TaskHooks, data_file, fill, load_hooks, open_rows, presentation_docs
 from harness.evaluate.judged import Judged
@@ -22,8 +22,6 @@ from harness.records.run import TaskRecord
 from harness.registry import TaskContent
 from harness.settings import WorldSettings
 from harness.training.stages import Artifact, Progress, Stages
-
-TABLE = "benchmark.parquet"
 
 
 def embedded_benchmark(

@@ -104,6 +104,10 @@ def _random_subset(given: Any, assumed: Assumed) -> Foretold:
     return Foretold({"pairs": given.like.info["kept"], "kept": given.like.info["kept"]})
 
 
+def _without_contaminated(given: Any, assumed: Assumed) -> Foretold:
+    return Foretold({"pairs": given.pairs.info["pairs"] - len(given.ids)})
+
+
 def _high(given: Any) -> int:
     split = given.split
     return int(given.pairs.info["pairs"] if split is None else split.info.get("kept", split.info.get("pairs")))
@@ -203,6 +207,7 @@ FORECASTS: dict[str, Callable[[Any, Assumed], Foretold]] = {
     "without_captions": _pairs_as_before,
     "every_pair": _every_pair,
     "random_subset": _random_subset,
+    "without_contaminated": _without_contaminated,
     "caption": _caption,
     "expert_scores": _expert_scores,
     "split_by_confidence": _split,

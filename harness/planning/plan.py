@@ -1,7 +1,7 @@
 """The plan of a run: its stages, what each needs, and what is in the way."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from harness.records import Item, RunFolder
 from harness.registry import Recipe, TaskContent, load_task
 from harness.settings import JudgingSettings
 from harness.training.matching import matched
+from harness.training.stages import Artifact
 
 SECTION = {
     "caption": "captions",
@@ -80,7 +81,14 @@ def launch_of(config: RunConfig) -> Launch:
     return Launch(config.training.world, config.training.strategy) if config.training else Launch()
 
 
-def stages_of(config: RunConfig, recipe: Recipe, roots: Sequence[Path], cache: Path, folder: Path) -> tuple[Step, ...]:
+def stages_of(
+    config: RunConfig,
+    recipe: Recipe,
+    roots: Sequence[Path],
+    cache: Path,
+    folder: Path,
+    sieve: Callable[[Artifact], Artifact] | None = None,
+) -> tuple[Step, ...]:
     """List every stage of a run and every judging; no model is looked at.
 
     Args:
@@ -89,8 +97,9 @@ def stages_of(config: RunConfig, recipe: Recipe, roots: Sequence[Path], cache: P
         roots: content folders.
         cache: where finished stages are.
         folder: of the run.
+        sieve: what the run's pairs will pass through, if anything.
     """
-    steps = walk(matched(recipe, config, roots), config, cache)
+    steps = walk(matched(recipe, config, roots), config, cache, sieve)
     state: State = "cached" if is_complete(folder) else "owed"
     for seed in config.seeds:
         steps += [_judging(config, load_task(name, roots), seed, state) for name in config.tasks]

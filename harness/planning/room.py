@@ -3,7 +3,7 @@
 What is arithmetic (weights, gradients, moments) stops it; what is an estimate is only said.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +14,18 @@ from harness.planning.machine import this_machine
 from harness.planning.memory import GIB
 from harness.planning.plan import Need, Plan, is_complete, make_plan, remedy, stages_of, too_large
 from harness.registry import Recipe, results_root
+from harness.training.stages import Artifact
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
-def check(config: RunConfig, recipe: Recipe, roots: Sequence[Path], folder: Path) -> Iterator[str]:
+def check(
+    config: RunConfig,
+    recipe: Recipe,
+    roots: Sequence[Path],
+    folder: Path,
+    sieve: Callable[[Artifact], Artifact] | None = None,
+) -> Iterator[str]:
     """Yield what is worth saying before a run begins; nothing for embedded models. Loads torch.
 
     Args:
@@ -26,6 +33,7 @@ def check(config: RunConfig, recipe: Recipe, roots: Sequence[Path], folder: Path
         recipe: of the run.
         roots: content folders.
         folder: of the run.
+        sieve: what the run's pairs will pass through, if anything.
 
     Raises:
         HarnessError: if a model that is still needed is not on this machine while the hub is switched off, or
@@ -33,7 +41,7 @@ def check(config: RunConfig, recipe: Recipe, roots: Sequence[Path], folder: Path
     """
     if is_complete(folder):
         return
-    steps = stages_of(config, recipe, roots, results_root() / "cache", folder)
+    steps = stages_of(config, recipe, roots, results_root() / "cache", folder, sieve)
     owed = [load.model for step in steps for load in step.loads if step.state != "cached"]
     if all(model.startswith("embedded:") for model in owed):
         return

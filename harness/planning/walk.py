@@ -109,17 +109,21 @@ class Planned(Stages):
         return {"pairs": expected_pairs(self.config.preferences)}
 
 
-def walk(recipe: Recipe, config: RunConfig, root: Path) -> list[Step]:
+def walk(
+    recipe: Recipe, config: RunConfig, root: Path, sieve: Callable[[Artifact], Artifact] | None = None
+) -> list[Step]:
     """List the stages of a recipe over all seeds, each once, in the order they come.
 
     Args:
         recipe: whose function is called, with `Planned` in place of `Stages`.
         config: the resolved configuration.
         root: of the stage cache.
+        sieve: what the run's pairs will pass through, if anything.
     """
     steps: dict[tuple[str, int | None, str], Step] = {}
     for seed in config.seeds:
         planned = Planned(root, config)
+        planned.sieve = sieve or planned.sieve
         try:
             recipe.train(planned, config, seed)
         except FileNotFoundError as error:

@@ -97,6 +97,9 @@ class RunConsole:
     def end(self, record: StageRecord) -> None:
         """Turn the bar into a line."""
         self._drop()
+        if record.stage == "contamination" and not record.info["both"]:
+            # a check that found nothing is no news
+            return
         took = "[dim]from the cache[/dim]" if record.cached else seconds(record.seconds)
         self.console.print(f"  {self._name(record.stage, record.seed):<28} {summary(record.info):<46} {took}")
 

@@ -16,6 +16,7 @@ from harness.records import Kind, Run, RunFolder
 from harness.records.published import PublishedRow, read_published
 from harness.sheets.figures import SYNTHETIC, WIDE, figure
 from harness.sheets.sheet import Cell, Column, Sheet, count, text
+from harness.show.contamination import contamination_of
 from harness.stats.ranking import Rank
 
 NEUTRAL = ("first", "random")
@@ -92,10 +93,13 @@ def _section(runs: list[Counted], cache: Cache) -> Sheet:
     metrics = _metrics(runs)
     best = {metric: _best(metric, runs, cache) for metric in metrics}
     names = names_of([counted.result for counted in runs])
+    trained_on = [contamination_of(counted.result.run, counted.result.task) for counted in runs]
+    contaminated = any(found.sentence for found in trained_on)
     columns = (
         Column("recipe"),
         *((Column("rank", "count", spare=1), Column("ties", spare=1)) if ranks else ()),
         *(Column(m.heading, "share" if m.percent else "number", _spare(m, kind, metrics)) for m in metrics),
+        *((Column("contamination"),) if contaminated else ()),
         Column("items", "count", spare=4),
         Column("seeds", "count", spare=5),
         Column("profile", spare=7),
@@ -112,6 +116,7 @@ def _section(runs: list[Counted], cache: Cache) -> Sheet:
                 text(names[i]),
                 *(_standing(ranks[i]) if ranks else ()),
                 *(_cell(counted.figures.get(m), m, i in best[m], m.name in HEADLINES[kind][:2]) for m in metrics),
+                *((text(trained_on[i].short),) if contaminated else ()),
                 count(task.items),
                 count(len(counted.result.tallies)),
                 text(str(run.config.get("profile") or "–")),
@@ -121,7 +126,10 @@ def _section(runs: list[Counted], cache: Cache) -> Sheet:
                 text(counted.result.protocol.spec),
             )
         )
-    return Sheet(_title(runs[0]), columns, (tuple(rows),), tuple(_notes(runs, ranks)))
+    notes = _notes(runs, ranks)
+    if contaminated:
+        notes.append("Contamination: training pairs that are items here, by image and question.")
+    return Sheet(_title(runs[0]), columns, (tuple(rows),), tuple(notes))
 
 
 def _title(counted: Counted) -> str:

@@ -10,6 +10,7 @@ from harness.counting.metrics import METRICS, Metric, estimate, of_slice
 from harness.counting.results import TaskResult, slices_of
 from harness.sheets.figures import SYNTHETIC, WIDE, figure, points
 from harness.sheets.sheet import Cell, Column, Sheet, count, text
+from harness.show.contamination import contamination_of
 from harness.stats.intervals import Estimate
 
 
@@ -74,7 +75,7 @@ def _figure(estimate_: Estimate, metric: Metric, with_interval: bool) -> Cell:
 
 
 def notes(result: TaskResult) -> list[str]:
-    """Say which release the data are, and on how many answers the published pattern and the strict reader differ."""
+    """Say which release the data are, what of them was trained on, and on how many answers two readers differ."""
     task, told = result.task, []
     if task.release:
         counts = ", ".join(f"{name} {count}" for name, count in task.data_slices.items())
@@ -87,6 +88,8 @@ def notes(result: TaskResult) -> list[str]:
     if result.unclustered:
         which = "no image ids" if result.unclustered == task.items else f"{result.unclustered} items have no image id"
         told.append(f"Intervals are not estimable: {which}. Items of one image are one cluster: say --data FILE.")
+    if sentence := contamination_of(result.run, task).sentence:
+        told.append(sentence)
     made = (f"judge {task.task}", f"score {task.task}")
     answers = [stage.info for stage in result.run.stages if stage.stage in made]
     for info in answers:

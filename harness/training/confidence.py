@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from harness.data.preferences import stream_pairs
 from harness.errors import HarnessError, unknown
 from harness.settings import ConfidenceSettings
+from harness.training.agreement import told_in_full
 from harness.training.experts import read_scores
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Progress
@@ -83,7 +84,8 @@ def split_by_confidence(
             "Choose a weaker rule, such as majority.",
         )
     (out / "split.json").write_text(json.dumps(split))
-    return {"kept": len(split["high"]), "share": round(float(keep.mean()), 4), **agreement(margins, keep, rows)}
+    told = {**agreement(margins, keep, rows), **told_in_full(margins)}
+    return {"kept": len(split["high"]), "share": round(float(keep.mean()), 4), **told}
 
 
 def agreement(margins: Margins, keep: NDArray[np.bool_], rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -28,7 +28,12 @@ def open_judge(run: Stages, config: RunConfig) -> Artifact:
 
 
 def open_pairs(run: Stages, config: RunConfig) -> Artifact:
-    """Open the preference pairs that the configuration names: embedded, published, the hub's, or a file."""
+    """Open the preference pairs that the configuration names, without those that the run's sieve holds back."""
+    return run.sieve(_named_pairs(run, config))
+
+
+def _named_pairs(run: Stages, config: RunConfig) -> Artifact:
+    """Open the embedded pairs, a published source's, the hub's, or a file's."""
     source = config.preferences
     if source == "embedded":
         assert config.world is not None

@@ -96,6 +96,8 @@ class Stages:
     def __init__(self, root: Path, watch: Watch, training: TrainingSettings | None = None) -> None:
         self.root, self.watch, self.training = root, watch, training or TrainingSettings()
         self.records: list[StageRecord] = []
+        self.sieve: Callable[[Artifact], Artifact] = lambda pairs: pairs
+        """What pairs pass through once they are opened; a run looks here for those that it will be asked."""
 
     def __call__(self, stage: Callable[..., dict[str, Any]], *inputs: Any, seed: int | None = None) -> Artifact:
         """Return the artifact of `stage(out, *inputs, [training,] [seed,] progress)`, computing it only if it must be.

@@ -187,11 +187,13 @@ def _updates(plan: "Plan") -> Iterator[str]:
 
 def show_run_plan(console: Any, config: Any, recipe: Recipe, roots: Sequence[Path], folder: Path) -> None:
     """Print the plan of one run on this machine: the stages alone where every model is embedded."""
+    from harness.evaluate.sieve import foreseen
     from harness.planning.machine import this_machine
     from harness.planning.plan import make_plan, stages_of
     from harness.planning.room import absent
 
-    steps = stages_of(config, recipe, roots, results_root() / "cache", folder)
+    cache = results_root() / "cache"
+    steps = stages_of(config, recipe, roots, cache, folder, foreseen(config, roots, cache))
     if all(load.model.startswith("embedded:") for step in steps for load in step.loads):
         show_stages(console, steps)
         return

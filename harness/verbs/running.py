@@ -61,11 +61,12 @@ def _look_for_room(console: Any, plans: Sequence["Plan"], roots: Sequence[Path])
     Raises:
         HarnessError: as `harness.planning.room` has it.
     """
+    from harness.evaluate.sieve import foreseen
     from harness.planning.room import check
 
     for _, config, recipe, folder in plans:
         if recipe:
-            for line in check(config, recipe, roots, folder):
+            for line in check(config, recipe, roots, folder, foreseen(config, roots, results_root() / "cache")):
                 console.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
@@ -203,7 +204,11 @@ def _overlap(config: Any) -> Iterator[str]:
     """Warn of a benchmark that shares questions with what the judge is trained on."""
     for task in config.tasks if config.source else ():
         if task in config.source.overlap:
-            told = "deduplicate the pairs by image and question before you claim anything."
+            told = {
+                "drop": "its pairs that are items there, by image and question, are dropped.",
+                "report": "its pairs that are items there are counted, and trained on; claim nothing there.",
+                "off": "nothing is looked for (contamination.pairs=off); claim nothing there.",
+            }[config.contamination.pairs if config.contamination else "off"]
             yield f"{config.preferences} shares questions with {task}: {told}"
 
 

@@ -1,6 +1,18 @@
 """CAREVL: SFT where textual experts confirm the label, then DPO on scored judgments of the rest."""
 
-from harness.training import captions, confidence, dpo, experts, negatives, sampling, scoring, sft, sources, truth
+from harness.training import (
+    captions,
+    confidence,
+    dpo,
+    experts,
+    filter_truth,
+    negatives,
+    sampling,
+    scoring,
+    sft,
+    sources,
+    truth,
+)
 
 SECTIONS = {"world", "captions", "experts", "confidence", "sft", "sampling", "scoring", "negatives", "dpo"}
 
@@ -13,7 +25,9 @@ def captioned_pairs(run, config):
 def confident_pairs(run, config):
     base, pairs = captioned_pairs(run, config)
     scores = run(experts.expert_scores, pairs, config.experts)
-    return base, pairs, scores, run(confidence.split_by_confidence, pairs, scores, config.confidence)
+    split = run(confidence.split_by_confidence, pairs, scores, config.confidence)
+    filter_truth.report(run, config, pairs, split)
+    return base, pairs, scores, split
 
 
 def scored_judgments(run, config, seed, base, tuned, pairs, scores, split, told=None):

@@ -39,7 +39,7 @@ def test_what_a_run_has_computed_is_cached_under_the_keys_of_its_record(trained:
     assert [step.state for step in steps] == ["cached"] * 3
     recorded = {stage.stage: stage.key for stage in run.stages if not stage.stage.startswith("judge")}
     assert {step.stage: step.key for step in steps if step.stage in recorded} == {
-        name: key for name, key in recorded.items() if name != "embedded-benchmark"
+        name: key for name, key in recorded.items() if name not in ("embedded-benchmark", "contamination")
     }
     sft = next(step for step in steps if step.stage == "sft")
     assert sft.info["updates"] == next(stage.info["updates"] for stage in run.stages if stage.stage == "sft")
@@ -52,7 +52,7 @@ def test_a_changed_setting_is_owed_and_what_does_not_hang_on_it_is_cached(traine
     ]  # fmt: skip
     assert {name: steps[-1].info[name] for name in ("rows", "updates")} == {"rows": 192, "updates": 3}
     other = walk(*resolved("carevl"), trained / "cache")
-    assert [step.state for step in other] == ["cached"] * 2 + ["owed"] * 9
+    assert [step.state for step in other] == ["cached"] * 2 + ["owed"] * 10
 
 
 def test_the_dry_run_says_so_without_loading_torch(trained: Path) -> None:
@@ -114,6 +114,7 @@ def test_every_stage_of_our_recipes_is_foretold_or_costs_nothing(tmp_path: Path)
     nothing = {
         "base-judge",
         "embedded-truth",
+        "filter-accuracy",
         "scorer-accuracy",
         "source-preferences",
         "file-preferences",

@@ -165,12 +165,12 @@ def reliability(name: str, found: Sequence[Reliability]) -> Markup:
 
 
 def curves(name: str, found: Curves) -> Markup:
-    """Draw a figure over the updates of each training; on a logarithmic scale where it spans decades."""
+    """Draw a figure over an axis, such as the updates of each training; logarithmic where it spans decades."""
     values = [v for curve in found.curves for v in curve.values if math.isfinite(v)]
     logarithmic = min(values) > 0 and max(values) / min(values) > 30
     scaled = math.log10 if logarithmic else float
     said = f"{len(found.curves)} trainings, over {max(curve.steps[-1] for curve in found.curves):.0f} updates"
-    svg = _drawing(name, found.title, f"{said}{', logarithmic' if logarithmic else ''}.", 230)
+    svg = _drawing(name, found.title, found.about or f"{said}{', logarithmic' if logarithmic else ''}.", 230)
     low, high = scaled(min(values)), scaled(max(values))
     low, high = (low - 0.5, high + 0.5) if low == high else (low, high)
     steps = max(max(curve.steps) for curve in found.curves)
@@ -181,7 +181,7 @@ def curves(name: str, found: Curves) -> Markup:
         _tag("text", svg, _number(tick), x=x(0) - 5, y=y(scaled(tick)) + 4, text_anchor="end", class_="tick")
     for tick in ticks(0, steps):
         _tag("text", svg, _number(tick), x=x(tick), y=206, text_anchor="middle", class_="tick")
-    _tag("text", svg, "updates", x=x(steps), y=222, text_anchor="end", class_="tick")
+    _tag("text", svg, found.axis, x=x(steps), y=222, text_anchor="end", class_="tick")
 
     def line(steps: Sequence[float], values: Sequence[float], kind: str) -> None:
         places = [(step, v) for step, v in zip(steps, values, strict=True) if math.isfinite(v)]

@@ -110,10 +110,13 @@ class Curve(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """One figure of all trainings."""
+    """Lines over one axis: a figure of all trainings over their updates, or shares of pairs."""
 
     title: str
     curves: list[Curve]
+    axis: str = "updates"
+    about: str = ""
+    """What the drawing shows, in words; empty for trainings, which are counted."""
 
 
 class SliceInfo(BaseModel):
@@ -124,6 +127,52 @@ class SliceInfo(BaseModel):
     agreement: list[float]
 
 
+class TogetherInfo(BaseModel):
+    """How the errors of two experts go together; None where one of them never errs, or always."""
+
+    phi: float | None
+    kappa: float | None
+    both_err: float
+    both_err_apart: float
+
+
+class MarginBin(BaseModel):
+    """Pairs of about the same size of the experts' mean margin."""
+
+    pairs: int
+    margin: float
+    confirmed: float
+    right: float | None = None
+
+
+class KeptPoint(BaseModel):
+    """What a threshold of the mean margin keeps, and how good that is; a stand-in where the truth is not known."""
+
+    share: float
+    threshold: float
+    agreement: float | None = None
+    precision: float | None = None
+
+
+class StandingInfo(BaseModel):
+    """How labels, kept labels and experts stand to the truth."""
+
+    pairs: int
+    labels_right: float
+    precision: float | None
+    recall: float | None
+    experts_right: list[float]
+
+
+class TruthInfo(StandingInfo):
+    """What `filter-accuracy` records, of the embedded world alone."""
+
+    by_slice: dict[str, StandingInfo] = {}
+    experts_together: dict[str, TogetherInfo] = {}
+    calibration: list[MarginBin] = []
+    precision_curve: list[KeptPoint] = []
+
+
 class SplitInfo(BaseModel):
     """What `split-by-confidence` records."""
 
@@ -132,6 +181,9 @@ class SplitInfo(BaseModel):
     agreement: dict[str, float] = {}
     by_slice: dict[str, SliceInfo] = {}
     disagreement_correlation: dict[str, float | None] = {}
+    experts_together: dict[str, TogetherInfo] = {}
+    calibration: list[MarginBin] = []
+    left_out_curve: list[KeptPoint] = []
 
     def correlation(self, one: int, other: int) -> float | None:
         """Return how the errors of two experts go together."""
@@ -214,6 +266,8 @@ class Split(NamedTuple):
     experts: list[str]
     info: SplitInfo
     scored: ExpertsInfo
+    truth: TruthInfo | None
+    """Where it is known."""
 
 
 class Scored(NamedTuple):

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from harness.errors import HarnessError
 from harness.records.store import write_atomically
 from harness.sheets.formats import content_policy, harmless
-from harness.show.report import charts
+from harness.show.report import agreement, charts
 from harness.show.report.model import Items, Page
 
 HERE = Path(__file__).parent
@@ -28,6 +28,7 @@ def render(page: Page) -> str:
     return template.render(
         page=page,
         charts=charts,
+        agreement=agreement,
         policy=f"{content_policy(style, script)}; require-trusted-types-for 'script'; trusted-types 'none'",
         generator=Markup(GENERATOR),  # noqa: S704
         style=Markup(style),  # noqa: S704

@@ -19,6 +19,7 @@ from harness.show.report.model import (
     Split,
     SplitInfo,
     TrainingInfo,
+    TruthInfo,
 )
 
 Info = TypeVar("Info", bound=BaseModel)
@@ -52,8 +53,9 @@ def splits_of(side: Side) -> list[Split]:
     experts = [str(name) for name in (config.get("experts") or {}).get("models", [])]
     rule = str((config.get("confidence") or {}).get("rule", ""))
     scored = next((info for _, info in _infos(side, "expert-scores", ExpertsInfo)), ExpertsInfo())
+    truth = next((info for _, info in _infos(side, "filter-accuracy", TruthInfo)), None)
     return [
-        Split(side.role, side.name, rule, experts or list(info.agreement), info, scored)
+        Split(side.role, side.name, rule, experts or list(info.agreement), info, scored, truth)
         for _, info in _infos(side, "split-by-confidence", SplitInfo)
     ]
 

@@ -256,6 +256,29 @@ def test_a_report_is_replaced_and_another_file_never(tmp_path: Path, capsys) -> 
     assert notes.read_text() == "mine"
 
 
+def test_agreement_is_told_in_full_and_no_more_than_was_recorded(tmp_path: Path) -> None:
+    items, config = make_items(6), {"experts": {"models": ["one", "other"]}}
+    stages = trained()
+    run = write(tmp_path / "run", items, answers(items, [True] * 6), stages, config)
+    told = Reader(render(gather(run, None, None, ROOTS)))
+    words = " ".join(told.text.split())
+    for line in (
+        "labels that are right: 95.0 % to 90.0 %; a left-out expert that agrees: 75.0 % to 50.0 %.",
+        "the experts prefer the right response: 50.0 % to 100.0 %",
+        "0 and 10.25–10.0 (6.0)0.500.4020.0 (12.0)",
+        "all sources90.0100.066.760.070.0",
+        "general90.0–66.760.070.0",
+    ):
+        assert line in words
+    unknown = [stage for stage in stages if stage.stage != "filter-accuracy"]
+    run = write(tmp_path / "unknown", items, answers(items, [True] * 6), unknown, config)
+    words = " ".join(Reader(render(gather(run, None, None, ROOTS))).text.split())
+    assert "a left-out expert that agrees: 75.0 % to 50.0 %." in words
+    assert "0 and 10.25–10.0 (6.0)" in words
+    assert "the truth of the embedded world" not in words
+    assert "labels that are right" not in words
+
+
 def test_a_stage_that_recorded_something_else_is_one_line(tmp_path: Path, capsys) -> None:
     items = make_items(6)
     split = next(stage for stage in trained() if stage.stage == "split-by-confidence")

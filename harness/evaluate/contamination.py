@@ -1,0 +1,157 @@
+"""Training pairs that an asked benchmark holds too: found before training, counted, and by default dropped.
+
+A pair is one of the benchmark's where image and question are (`harness.data.likeness` says when they are). A shared
+image alone, or a shared question alone, is counted apart and kept: another question about a known picture, or a stock
+question such as "Describe the image.", gives no answer away.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.data.benchmark import TABLE
+from harness.data.canonical import row_count, write_rows
+from harness.data.likeness import Seen, alike, normalised, see
+from harness.data.preferences import COLUMNS, stream_pairs
+from harness.data.tables import Row, image_hash, parquet_rows
+from harness.errors import HarnessError
+from harness.training.sources import PAIRS
+from harness.training.stages import Artifact, Progress
+
+MATCHES = "matches.json"
+
+
+class Match(NamedTuple):
+    """A pair and an item with the same image and question."""
+
+    pair: str
+    task: str
+    item: str
+    image: str
+    """`same pixels`, or `alike`."""
+    bits: int
+    """Of the images' perceptual hashes, those that differ."""
+    question: str
+    """As the pair has it."""
+
+
+class _Asked(NamedTuple):
+    """What a table of pairs or items asks, by row."""
+
+    path: Path
+    ids: list[str]
+    questions: list[str]
+    seen: Seen
+
+
+def _read(path: Path, question: str, progress: Progress) -> _Asked:
+    ids, questions = list[str](), list[str]()
+
+    def images() -> Iterator[bytes]:
+        for row in parquet_rows(path, ["id", question, "image"]):
+            ids.append(row["id"])
+            questions.append(normalised(row[question]))
+            yield row["image"]["bytes"]
+
+    return _Asked(path, ids, questions, see(images(), progress.advance))
+
+
+def contamination(
+    out: Path, pairs: Artifact, tasks: Sequence[str], benchmarks: Sequence[Artifact], *, progress: Progress
+) -> dict[str, Any]:
+    """Find the pairs that are items of a benchmark, all of its items, whatever `--limit` asks.
+
+    Reports, in all and by task, how many pairs share image and question (`both`), how many of those the very
+    pixels (`same_pixels`), and how many share an image alone or a question alone.
+    """
+    tables = [benchmark.path / TABLE for benchmark in benchmarks]
+    progress.total(row_count(pairs.path / PAIRS) + sum(map(row_count, tables)), "images")
+    ours = _read(pairs.path / PAIRS, "question", progress)
+    matches, counts = list[Match](), dict[str, dict[str, int]]()
+    either: tuple[set[int], set[int], set[int]] = (set(), set(), set())
+    for task, table in zip(tasks, tables, strict=True):
+        theirs = _read(table, "query", progress)
+        found, images = _matches(ours, theirs, task)
+        places = {name: place for place, name in enumerate(ours.ids)}
+        both = {places[match.pair] for match in found}
+        known = set(theirs.questions)
+        questions = {row for row, question in enumerate(ours.questions) if question in known}
+        same = {match.pair for match in found if match.image == "same pixels"}
+        counts[task] = {"both": len(both), "same_pixels": len(same)} | _alone(both, images, questions)
+        matches += found
+        for kept, new in zip(either, (both, images, questions), strict=True):
+            kept |= new
+    (out / MATCHES).write_text(json.dumps([match._asdict() for match in matches], indent=1))
+    total = {"pairs": len(ours.ids), "both": len(either[0]), **_alone(*either)}
+    return {**total, "by_task": counts}
+
+
+def _alone(both: set[int], images: set[int], questions: set[int]) -> dict[str, int]:
+    return {"image_only": len(images - both), "question_only": len(questions - both)}
+
+
+def _matches(ours: _Asked, theirs: _Asked, task: str) -> tuple[list[Match], set[int]]:
+    """Find what shares image and question, and the rows of ours that share an image."""
+    rows, items = _by_image(ours.seen), _by_image(theirs.seen)
+    near = alike(ours.seen.looks, theirs.seen.looks)
+    hits = [
+        (row, item, found.bits)
+        for found in near
+        for row in rows[found.one]
+        for item in items[found.other]
+        if ours.questions[row] == theirs.questions[item]
+    ]
+    pixels = _pixels(ours.path, {row for row, _, _ in hits}), _pixels(theirs.path, {item for _, item, _ in hits})
+    asked = _texts(ours.path, {row for row, _, _ in hits})
+    matches = [
+        Match(
+            ours.ids[row], task, theirs.ids[item],
+            "same pixels" if pixels[0][row] == pixels[1][item] else "alike", bits, asked[row],
+        )
+        for row, item, bits in sorted(hits)
+    ]  # fmt: skip
+    return matches, {row for found in near for row in rows[found.one]}
+
+
+def _by_image(seen: Seen) -> dict[int, list[int]]:
+    rows: dict[int, list[int]] = defaultdict(list)
+    for row, image in enumerate(seen.place.tolist()):
+        rows[image].append(row)
+    return rows
+
+
+def _pixels(table: Path, wanted: set[int]) -> dict[int, str]:
+    """Hash the decoded pixels of some rows; the others are not decoded whole."""
+    rows = enumerate(parquet_rows(table, ["image"])) if wanted else ()
+    return {place: image_hash(row["image"]["bytes"]) for place, row in rows if place in wanted}
+
+
+def _texts(pairs: Path, wanted: set[int]) -> dict[int, str]:
+    rows = enumerate(parquet_rows(pairs, ["question"])) if wanted else ()
+    return {place: row["question"] for place, row in rows if place in wanted}
+
+
+def read_matches(found: Artifact) -> list[Match]:
+    """Read what a check has found."""
+    return [Match(**match) for match in json.loads((found.path / MATCHES).read_text())]
+
+
+def without_contaminated(out: Path, pairs: Artifact, ids: list[str], *, progress: Progress) -> dict[str, Any]:
+    """Leave out the pairs that a benchmark holds.
+
+    Raises:
+        HarnessError: if none are left.
+    """
+    dropped = set(ids)
+
+    def kept() -> Iterator[Row]:
+        return (row for row in stream_pairs(pairs.path / PAIRS, list(COLUMNS)) if row["id"] not in dropped)
+
+    if not (count := write_rows(out / PAIRS, kept(), COLUMNS)):
+        raise HarnessError(
+            f"all {len(dropped):,} training pairs are items of an asked benchmark, by image and question.",
+            "Train on other pairs, or keep them knowingly: --set contamination.pairs=report.",
+        )
+    return {"pairs": count, "dropped": len(dropped)}

@@ -1,0 +1,127 @@
+"""Training pairs that are items: planted ones are found and dropped, and nothing else changes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.config import RunConfig
+from harness.data.benchmark import read_items, write_benchmark
+from harness.data.preferences import stream_pairs, write_preferences
+from harness.embedded.data import benchmark_rows, preference_rows
+from harness.errors import HarnessError
+from harness.evaluate.contamination import read_matches
+from harness.evaluate.hooks import load_hooks
+from harness.evaluate.sieve import sieve
+from harness.evaluate.tasks import TABLE
+from harness.registry import content_roots, load_task
+from harness.settings import ContaminationSettings, WorldSettings
+from harness.training.sources import PAIRS
+from harness.training.stages import Artifact, Stages
+from tests.data.copies import reencoded, resized, rewritten
+from tests.training.test_stages import Watch
+
+ITEMS, PLANTED = 120, 100
+TASK = "vlrewardbench"
+
+
+def pairs_of(folder: Path, rows) -> Artifact:
+    folder.mkdir()
+    write_preferences(folder / PAIRS, rows, "toy", Path())
+    return Artifact("pairs", folder.name, folder, {"pairs": len(list(stream_pairs(folder / PAIRS, ["id"])))})
+
+
+def planted(change, only: str = "") -> list[dict]:
+    """Items made into pairs; `only` an image or only a question is kept of them, and the other is of another item."""
+    rows = list(benchmark_rows(WorldSettings(items=ITEMS)))
+    made = []
+    for place, row in enumerate(rows[:PLANTED]):
+        other = next(r for r in rows[place + 1 :] if r["query"] != row["query"] and r["image"] != row["image"])
+        question = "What is the artist's name?" if only == "image" else rewritten(row["query"])
+        image = next(preference_rows(WorldSettings(pairs=1)))["image"] if only == "question" else change(row["image"])
+        answers = {"chosen": row["response"][0], "rejected": other["response"][0] + " or not"}
+        made.append({"id": f"planted-{row['id']}", "image": image, "question": question, **answers})
+    return made
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory) -> Artifact:
+    folder = tmp_path_factory.mktemp("benchmark")
+    ours = load_hooks(TASK, load_task(TASK, content_roots()).hooks)
+    rows = benchmark_rows(WorldSettings(items=ITEMS))
+    info = write_benchmark(folder / TABLE, rows, "embedded", Path(), ours.benchmark)
+    return Artifact("benchmark", "benchmark", folder, info)
+
+
+def sifted(tmp_path: Path, pairs: Artifact, benchmark: Artifact, action: str) -> tuple[Artifact, Stages]:
+    run = Stages(tmp_path / "cache", Watch())
+    config = RunConfig(tasks=[TASK], contamination=ContaminationSettings(pairs=action))
+    return sieve(run, config, {TASK: benchmark})(pairs), run
+
+
+@pytest.mark.parametrize("change", [bytes, reencoded, resized])
+def test_planted_duplicates_are_found_and_dropped(tmp_path: Path, benchmark: Artifact, change) -> None:
+    own = list(preference_rows(WorldSettings(pairs=150)))
+    pairs = pairs_of(tmp_path / "pairs", [*own, *planted(change)])
+    clean, run = sifted(tmp_path, pairs, benchmark, "drop")
+    info = run.records[0].info
+    assert info["both"] >= 0.99 * PLANTED
+    assert info["by_task"][TASK]["same_pixels"] == (info["both"] if change is bytes else 0)
+    left = [row["id"] for row in stream_pairs(clean.path / PAIRS, ["id"])]
+    assert [name for name in left if name.startswith("pair-")] == [row["id"] for row in own]
+    assert len(left) == len(own) + PLANTED - info["both"]
+    assert run.records[1].info == {"pairs": len(left), "dropped": info["both"]}
+    items = {item.source_id: item for item in read_items(benchmark.path / TABLE)}
+    check = Artifact("", "", run.root / f"contamination-{run.records[0].key}")
+    assert {match.pair.removeprefix("planted-") for match in read_matches(check)} <= set(items)
+
+
+def test_what_shares_an_image_or_a_question_alone_is_counted_and_kept(tmp_path: Path, benchmark: Artifact) -> None:
+    for only in ("image", "question"):
+        pairs = pairs_of(tmp_path / only, planted(reencoded, only))
+        clean, run = sifted(tmp_path, pairs, benchmark, "drop")
+        assert clean is pairs
+        counts = run.records[0].info
+        other = "question" if only == "image" else "image"
+        assert (counts["both"], counts[f"{other}_only"]) == (0, 0)
+        assert counts[f"{only}_only"] >= 0.99 * PLANTED
+
+
+def test_where_nothing_is_found_the_pairs_are_the_very_same(tmp_path: Path, benchmark: Artifact) -> None:
+    pairs = pairs_of(tmp_path / "pairs", preference_rows(WorldSettings(pairs=600)))
+    clean, run = sifted(tmp_path, pairs, benchmark, "drop")
+    assert clean is pairs
+    assert [record.stage for record in run.records] == ["contamination"]
+    assert run.records[0].info["image_only"] == 0
+
+
+def test_duplicates_may_be_reported_alone_or_not_looked_for(tmp_path: Path, benchmark: Artifact) -> None:
+    pairs = pairs_of(tmp_path / "pairs", planted(reencoded))
+    clean, run = sifted(tmp_path, pairs, benchmark, "report")
+    assert clean is pairs
+    assert run.records[0].info["both"] >= 0.99 * PLANTED
+    clean, run = sifted(tmp_path, pairs, benchmark, "off")
+    assert (clean is pairs, run.records) == (True, [])
+    shutil.rmtree(tmp_path / "cache")
+    same = pairs_of(tmp_path / "same", planted(bytes))
+    with pytest.raises(HarnessError, match="all 100 training pairs are items"):
+        sifted(tmp_path, same, benchmark, "drop")
+
+
+def test_the_verb_tells_counts_and_ids(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path / "results"))
+    small = ["--set", f"world.items={ITEMS}", "--set", "world.pairs=50"]
+    pairs = pairs_of(tmp_path / "pairs", planted(reencoded)[:3]).path / PAIRS
+    check = ["contamination", str(pairs), TASK, *small]
+    assert main([*check, "--format", "json"]) == 0
+    counts, matches = json.loads(capsys.readouterr().out)["tables"]
+    assert [cell["value"] for cell in counts["groups"][0][0]] == [TASK, 3, ITEMS, 3, 0, 0, 0]
+    rows = [[cell["value"] for cell in row] for row in matches["groups"][0]]
+    assert {(row[0], row[1], row[3]) for row in rows} == {(f"planted-{row[2]}", TASK, "alike") for row in rows}
+    assert main([*check, "--fail", "--format", "csv"]) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert main(["contamination", "embedded", TASK, *small, "--fail"]) == 0
+    assert "0 of 50 pairs share image and question" in capsys.readouterr().out
+    assert main(["contamination", str(tmp_path / "none.jsonl"), TASK]) == 2
