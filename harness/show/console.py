@@ -32,6 +32,10 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if not minutes else f"{minutes} min {rest:02d} s"
 
 
+QUIET = ("filter-accuracy", "scorer-accuracy")
+"""Stages that only look at what others did, for the report."""
+
+
 class Screen(Console):
     """The user's terminal; a reader that leaves early ends the output, not the command's meaning."""
 
@@ -97,7 +101,7 @@ class RunConsole:
     def end(self, record: StageRecord) -> None:
         """Turn the bar into a line."""
         self._drop()
-        if record.stage == "contamination" and not record.info["both"]:
+        if record.stage in QUIET or (record.stage == "contamination" and not record.info["both"]):
             # a check that found nothing is no news
             return
         took = "[dim]from the cache[/dim]" if record.cached else seconds(record.seconds)

@@ -59,5 +59,5 @@ def test_a_judge_imitates_the_judgments_that_were_kept(given: dict[str, Artifact
 
 def test_without_contrasts_the_judge_stays_as_it_is(given: dict[str, Artifact], tmp_path: Path) -> None:
     info = dpo(tmp_path, given["judge"], given["pairs"], given["none"], JUDGE, DpoSettings(), **COMMON)
-    assert info == {"rows": 0, "updates": 0}
+    assert info == {"rows": 0, "updates": 0, "tokens": 0}
     assert (tmp_path / "model.json").read_text() == (given["judge"].path / "model.json").read_text()
