@@ -43,10 +43,45 @@ List what there is.
 
   harness ls recipes      what can be trained, and what each is compared with
   harness ls tasks        the benchmarks, their data and protocols
+  harness ls sweeps       settings varied over cells, and what each asks
   harness ls profiles     models, data and sizes for the recipes
   harness ls preferences  published training pairs, their licences, and the benchmarks that they overlap
   harness ls runs         finished and unfinished runs, newest first
   harness ls baselines    runs accepted as baselines, and why
+"""
+SWEEP_HELP = """\
+Run a recipe under several settings, and say which of them make a difference, and at what cost.
+
+  harness sweep ablation --dry-run
+      its cells, the runs that are done, and what is owed; `harness ls sweeps` lists them
+
+  harness sweep ablation --workers 2
+      two cells at a time, in processes that share the cores and the cache; run it again and it goes on
+
+  harness sweep mine.yaml --ray-address head:6379 --workers 8 --gpus-per-cell 1
+      on a cluster whose machines share the results folder (--on ray alone: Ray on this machine)
+
+  harness sweep ablation --show --format md -o ablation.md
+      the table of the cells that are finished, where nothing can be trained too; says which are missing
+
+A sweep is a YAML file:
+
+  # How far does the learning rate matter?       the first line is what it asks
+  recipe: carevl                                 recipe, tasks, seeds, profile, preferences, data, protocol, limit:
+  tasks: [vlrewardbench]                         as `harness run` takes them
+  seeds: [0, 1, 2]
+  set: {world.split: dev}                        settings of every cell
+  grid:                                          every combination is a cell; `recipe` may be varied too
+    dpo.learning_rate: [0.00005, 0.0001, 0.0002]
+  baseline: {dpo.learning_rate: 0.0001}          what a cell is compared with: the one that is like it but for that,
+                                                 or the cell of a label; else the first
+  plot: {x: dpo.learning_rate}                   a curve; without it, each cell's difference with its interval
+
+or, in place of the grid, cells by label: `cells: {default: {}, weak: {dpo.beta: 0.5}}`.
+
+Each cell is an ordinary run in results/runs, so that compare, gate and report work on it. Table, plot and page
+are in results/sweeps/NAME. docs/sweeps.md says more.
+Exit codes: 0 done, whatever the figures say; 2 usage; 4 a cell failed or the sweep was stopped (run it again).
 """
 VALIDATE_HELP = """\
 Say what a profile needs before anything is downloaded or run: parameters, what an adapter is put on, tokens,
@@ -212,6 +247,7 @@ def build_parser() -> Parser:
         formatter_class=raw,
         description="Train vision-language reward models, judge them on benchmarks, compare them honestly.\n\n"
         "  harness run --recipe carevl --tasks vlrewardbench     the main job; runs offline on a CPU in minutes\n"
+        "  harness sweep ablation                                one setting changed at a time: which matter?\n"
         "  harness validate qwen2.5-vl-7b                        what a profile needs: memory, tokens, GPU hours\n"
         "  harness compare BASE CAND                             paired differences, intervals, p; `power` plans\n"
         "  harness gate BASE CAND                                one verdict, one exit code, for CI\n"
@@ -248,13 +284,25 @@ def build_parser() -> Parser:
     run.add_argument("--prompt-file", metavar="FILE", help="words in place of the task's own; or TASK=FILE,...")
     run.add_argument("--out", metavar="DIR", type=Path, help="the run's folder (default: results/runs/NAME)")
     run.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    run.add_argument("--first-seed", metavar="N", type=int, help="train this one of the seeds first; no figure changes")
     run.add_argument("--dry-run", action="store_true", help="check settings and data, and say what would be done")
     run.add_argument("--set", metavar="A.B=C", action="append", default=[], help="override one setting; repeatable")
     run.add_argument("--ray-address", metavar="HOST:PORT", help="the Ray cluster that an engine `ray` works on")
     _include(run)
 
+    sweep = verbs.add_parser("sweep", help="vary settings over cells", description=SWEEP_HELP, formatter_class=raw)
+    sweep.add_argument("sweep", metavar="SWEEP", help="a name or a YAML file; `harness ls sweeps` lists them")
+    sweep.add_argument("--workers", metavar="N", type=_count, default=1, help="cells at a time (default: 1)")
+    sweep.add_argument("--on", choices=("here", "ray"), default="here", help="where they run (default: here)")
+    sweep.add_argument("--ray-address", metavar="HOST:PORT", help="the Ray cluster that they run on")
+    sweep.add_argument("--gpus-per-cell", metavar="G", type=_gpus, default=0.0, help="that Ray gives each (default: 0)")
+    sweep.add_argument("--dry-run", action="store_true", help="list cells, what is done and what is owed")
+    sweep.add_argument("--show", action="store_true", help="run nothing; show what is finished")
+    _output(sweep)
+    _include(sweep)
+
     ls = verbs.add_parser("ls", help="list tasks, recipes, runs, ...", description=LS_HELP, formatter_class=raw)
-    ls.add_argument("kind", choices=("tasks", "recipes", "profiles", "preferences", "runs", "baselines"))
+    ls.add_argument("kind", choices=("tasks", "recipes", "sweeps", "profiles", "preferences", "runs", "baselines"))
     _include(ls)
 
     check = verbs.add_parser("validate", help="what a profile needs", description=VALIDATE_HELP, formatter_class=raw)
@@ -373,6 +421,13 @@ def _gib(text: str) -> float:
     if not 0 < (gib := _number(text)) < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory; write GiB, such as 24")
     return gib
+
+
+def _gpus(text: str) -> float:
+    """Read a number of GPUs, or a share of one."""
+    if not 0 <= (gpus := _number(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of GPUs; write 1, or 0.5 for half of one")
+    return gpus
 
 
 def _share(text: str) -> float:

@@ -1,8 +1,8 @@
 """Names to tasks, recipes, profiles and runs, found by path and loaded only when asked for.
 
 A folder of content has the shape of this repository: `tasks/<name>/<name>.yaml`,
-`recipes/<name>/recipe.py`, `recipes/profiles/<name>.yaml`, `preferences/<name>.yaml`. `--include-path`
-adds folders; the first that holds a name wins, the user's before ours.
+`recipes/<name>/recipe.py`, `recipes/<name>/sweeps/<name>.yaml`, `recipes/profiles/<name>.yaml`,
+`preferences/<name>.yaml`. `--include-path` adds folders; the first that holds a name wins, the user's before ours.
 """
 
 import importlib.util
@@ -147,6 +147,21 @@ def load_profile(name: str, roots: Sequence[Path]) -> dict[str, Any]:
     if name not in paths:
         raise unknown("profile", name, paths, "`harness ls profiles` describes them.")
     return read_yaml(paths[name])
+
+
+def find_sweeps(roots: Sequence[Path]) -> dict[str, Path]:
+    """Map the names of sweeps to their files."""
+    return _find(roots, "recipes/*/sweeps/*.yaml")
+
+
+def find_sweep(name: str, roots: Sequence[Path]) -> Path:
+    """Find the file of the sweep called `name`; a name that ends in .yaml is a file's own."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    paths = find_sweeps(roots)
+    if name not in paths:
+        raise unknown("sweep", name, paths, "`harness ls sweeps` describes them; a file's name ends in .yaml.")
+    return paths[name]
 
 
 def find_preferences(roots: Sequence[Path]) -> dict[str, Path]:

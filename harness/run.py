@@ -85,8 +85,9 @@ def execute(
     roots: Sequence[Path],
     resume: bool,
     console: RunConsole,
+    first_seed: int | None = None,
 ) -> Run:
-    """Carry out a run, or find it done."""
+    """Carry out a run, or find it done; the seed that comes first changes no result."""
     refuse_launcher()
     with folder.locked():
         run = begin(config, folder, resume)
@@ -97,7 +98,9 @@ def execute(
         for line in slow_or_inexact(config):
             console.console.print(f"  [yellow]{line}[/yellow]")
         run.arithmetic = arithmetic()
-        _work(run, config, recipe, folder, roots, Recorder(run, folder, console))
+        start = config.seeds.index(first_seed) if first_seed in config.seeds else 0
+        seeds = [*config.seeds[start:], *config.seeds[:start]]
+        _work(run, config, seeds, recipe, folder, roots, Recorder(run, folder, console))
         shutil.rmtree(folder.path / ENGINE, ignore_errors=True)
         run.status, run.finished = "complete", provenance.now()
         folder.write_run(run)
@@ -105,7 +108,13 @@ def execute(
 
 
 def _work(
-    run: Run, config: RunConfig, recipe: Recipe | None, folder: RunFolder, roots: Sequence[Path], watch: Recorder
+    run: Run,
+    config: RunConfig,
+    seeds: Sequence[int],
+    recipe: Recipe | None,
+    folder: RunFolder,
+    roots: Sequence[Path],
+    watch: Recorder,
 ) -> None:
     """Train and ask, seed by seed."""
     from harness.evaluate import judged as judges
@@ -118,7 +127,7 @@ def _work(
         folder.write_items(task.name, task.items)
         folder.write_presentations(task.name, task.protocol.presentations(task.items, config.judging.order_seed))
     run.tasks = [task.record(config) for task in prepared]
-    for seed in config.seeds:
+    for seed in seeds:
         work = folder.path / ENGINE
         checkpoint = recipe.train(stages, config, seed) if recipe else None
         judged = judges.trained(config, checkpoint, work) if checkpoint else judges.given(config, work)

@@ -69,7 +69,7 @@ class _Pool:
         shards.mkdir(parents=True, exist_ok=True)
         self.ours = not ray.is_initialized()
         if self.ours:
-            _start(settings)
+            start(settings)
         actor = ray.remote(max_restarts=AGAIN, max_task_retries=AGAIN, num_gpus=settings.gpus_per_worker)(_Worker)
         self.workers = [actor.remote(opens) for _ in range(settings.workers)]
 
@@ -126,7 +126,7 @@ class _Pool:
             ray.shutdown()
 
 
-def _start(settings: RaySettings) -> None:
+def start(settings: RaySettings) -> None:
     """Join the cluster at the given address, or start Ray on this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = settings.address or os.environ.get("RAY_ADDRESS")

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.sheets.sheet import Cell, Column, Sheet
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from rich.table import Table
 
 SCHEMA = "harness.table/1"
@@ -364,8 +365,14 @@ def _json_cell(cell: Cell) -> dict[str, Any]:
     }
 
 
-def to_html(sheets: Sequence[Sheet]) -> str:
-    """Write one page that fetches nothing: tables to sort and search, light and dark, also on a phone."""
+def to_html(sheets: Sequence[Sheet], drawings: "Sequence[Markup]" = (), drawn: str = "") -> str:
+    """Write one page that fetches nothing: tables to sort and search, light and dark, also on a phone.
+
+    Args:
+        sheets: the tables.
+        drawings: what stands above them.
+        drawn: the style of the drawings.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -373,8 +380,9 @@ def to_html(sheets: Sequence[Sheet]) -> str:
     )
     environment.filters |= {"harmless": harmless, "sort_key": _sort_key}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("sheet.css", "sheet.js"))
+    style += drawn
     return environment.get_template("sheet.html").render(
-        sheets=sheets, style=style, script=script, policy=content_policy(style, script)
+        sheets=sheets, drawings=drawings, style=style, script=script, policy=content_policy(style, script)
     )
 
 

@@ -28,11 +28,12 @@ def results_sheets(results: Sequence[tuple[str, TaskResult]]) -> list[Sheet]:
         cells = (_figure(result.estimate(metric), metric, i == 0) for i, (metric, _) in enumerate(metrics))
         rows.append((name, *cells))
     columns = (Column("recipe"), *(Column(metric.heading, "number", spare) for metric, spare in metrics))
-    sheets = [Sheet(_title(first), columns, (tuple(rows),))]
+    sheets = [Sheet(title_of(first), columns, (tuple(rows),))]
     return sheets if len(slices) <= WIDE else [*sheets, _by_slice([result for _, result in results], named, slices)]
 
 
-def _title(result: TaskResult) -> str:
+def title_of(result: TaskResult) -> str:
+    """Say what was asked: the task, the protocol, how many items, and whether they are synthetic."""
     task = result.task
     where = SYNTHETIC if task.synthetic else f"{task.data}, {task.data_items} items"
     return f"{task.task} · {result.protocol.spec} · {task.items} items · {where}"

@@ -5,5 +5,19 @@ from harness.verbs.finished import baseline, compare, gate, leaderboard, power, 
 from harness.verbs.listing import ls
 from harness.verbs.planning import validate
 from harness.verbs.running import run
+from harness.verbs.sweeping import sweep
 
-__all__ = ["audit", "baseline", "compare", "gate", "leaderboard", "ls", "power", "report", "run", "score", "validate"]
+__all__ = [
+    "audit",
+    "baseline",
+    "compare",
+    "gate",
+    "leaderboard",
+    "ls",
+    "power",
+    "report",
+    "run",
+    "score",
+    "sweep",
+    "validate",
+]

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataError, ExitCode
+from harness.errors import DataError, ExitCode, HarnessError
 from harness.registry import content_roots, list_runs, load_recipe, results_root
 
 
 def ls(options: Namespace) -> ExitCode:
-    """List tasks, recipes, profiles, preferences, runs or baselines."""
+    """List tasks, recipes, profiles, sweeps, preferences, runs or baselines."""
     from harness.show.console import Screen
 
     roots = content_roots(options.include_path)
@@ -18,6 +18,7 @@ def ls(options: Namespace) -> ExitCode:
         "tasks": _list_tasks,
         "recipes": _list_recipes,
         "profiles": _list_profiles,
+        "sweeps": _list_sweeps,
         "preferences": _list_preferences,
         "runs": _list_runs,
         "baselines": _list_baselines,
@@ -67,6 +68,21 @@ def _list_profiles(roots: Sequence[Path]) -> Any:
     table = plain_table("profiles", "profile", "what it fixes")
     for name in sorted(find_profiles(roots)):
         table.add_row(name, str(load_profile(name, roots).get("description", "")))
+    return table
+
+
+def _list_sweeps(roots: Sequence[Path]) -> Any:
+    from harness.registry import find_sweeps
+    from harness.sweep.file import read_sweep
+
+    table = plain_table("sweeps", "sweep", "what it asks", "cells", "seeds")
+    for name, path in sorted(find_sweeps(roots).items()):
+        try:
+            sweep = read_sweep(path)
+        except HarnessError as error:
+            table.add_row(name, f"unreadable: {error.problem}", "", "")
+            continue
+        table.add_row(name, sweep.asks, str(len(sweep.cells)), ",".join(map(str, sweep.file.seeds)))
     return table
 
 

@@ -49,7 +49,8 @@ def run(options: Namespace) -> ExitCode:
         for role, config, its_recipe, folder in plans:
             title = f"{role} {config.recipe or config.model}" if role else str(config.recipe or config.model)
             with RunConsole(console, title) as screen, _explained(console, log):
-                execute(config, its_recipe, RunFolder(folder), roots, options.resume or role == "baseline", screen)
+                resume = options.resume or role == "baseline"
+                execute(config, its_recipe, RunFolder(folder), roots, resume, screen, options.first_seed)
         _show(console, plans)
     return ExitCode.OK
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 from harness.sheets.formats import harmless
-from harness.show.report.model import Curves, Intervals, Reliability, Scored
+from harness.show.report.model import Bands, Curves, Intervals, Reliability, Scored
 
 Element = ElementTree.Element
 Scale = Callable[[float], float]
@@ -236,3 +236,55 @@ def bar(share: float) -> Markup:
     svg = _tag("svg", viewBox="0 0 100 8", class_="inline", aria_hidden="true", preserveAspectRatio="none")
     _tag("rect", svg, x=0, y=0, width=max(0.5, 100 * share), height=8, class_="bar candidate")
     return _markup(svg)
+
+
+LINES = 6
+"""Curves that a style tells apart; a seventh looks like the first."""
+
+
+def bands(name: str, drawn: Bands) -> Markup:
+    """Draw curves over a setting, each within the band of its intervals; a legend below names them."""
+    knots = [knot for curve in drawn.curves.values() for knot in curve]
+    told = "; ".join(
+        f"{curve}: {', '.join(f'{_number(knot.value)} at {_number(knot.x)}' for knot in of)}"
+        for curve, of in drawn.curves.items()
+    )
+    svg = _drawing(name, drawn.title, f"{drawn.about} {told}", 276 + 18 * len(drawn.curves))
+    ends = [v for knot in knots for v in knot[1:] if math.isfinite(v)] or [0, 1]
+    margin = 0.06 * (max(ends) - min(ends)) or 1
+    left, right = min(knot.x for knot in knots), max(knot.x for knot in knots)
+    left, right = (left - 0.5, right + 0.5) if left == right else (left, right)
+    low, high = min(ends) - margin, max(ends) + margin
+    x, y = _linear(left, right, 46, RIGHT - 10), _linear(low, high, 222, 24)
+    _tag("text", svg, drawn.unit, x=LEFT, y=12, class_="tick")
+    for tick in ticks(low, high):
+        _tag("line", svg, x1=x(left), x2=x(right), y1=y(tick), y2=y(tick), class_="grid")
+        _tag("text", svg, _number(tick), x=x(left) - 8, y=y(tick) + 4, text_anchor="end", class_="tick")
+    for tick in ticks(left, right):
+        _tag("text", svg, _number(tick), x=x(tick), y=240, text_anchor="middle", class_="tick")
+    _tag("text", svg, drawn.xlabel, x=(x(left) + x(right)) / 2, y=258, text_anchor="middle", class_="tick")
+    for place, (curve, of) in enumerate(drawn.curves.items()):
+        style = f"line{place % LINES}"
+        known = [knot for knot in of if math.isfinite(knot.value)]
+        inside = [knot for knot in known if math.isfinite(knot.low) and math.isfinite(knot.high)]
+        edge = [(k.x, k.high) for k in inside] + [(k.x, k.low) for k in reversed(inside)]
+        if len(inside) == 1:
+            _tag("line", svg, x1=x(edge[0][0]), x2=x(edge[0][0]), y1=y(edge[0][1]), y2=y(edge[1][1]), class_=style)
+        _tag("polygon", svg, points=" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in edge), class_=f"band {style}")
+        _tag("polyline", svg, points=" ".join(f"{x(k.x):.1f},{y(k.value):.1f}" for k in known), class_=f"curve {style}")
+        for knot in known:
+            _mark(svg, place, x(knot.x), y(knot.value), style)
+        key = 278 + 18 * place
+        _tag("line", svg, x1=x(left), x2=x(left) + 26, y1=key - 4, y2=key - 4, class_=f"curve {style}")
+        _mark(svg, place, x(left) + 13, key - 4, style)
+        _tag("text", svg, curve if len(curve) <= 48 else f"{curve[:47]}…", x=x(left) + 34, y=key, class_="name")
+    return _markup(svg)
+
+
+def _mark(svg: Element, place: int, x: float, y: float, style: str) -> None:
+    """Mark a point: curves differ in shape too, not in colour alone."""
+    shapes = ("", "M-4-4h8v8h-8Z", "M0-5L5 4H-5Z", "M0-5L5 0L0 5L-5 0Z", "M-5-4H5L0 5Z", "M-4-4L4 4M4-4L-4 4")
+    if shape := shapes[place % LINES]:
+        _tag("path", svg, d=shape, transform=f"translate({x:.1f} {y:.1f})", class_=f"mark {style}")
+    else:
+        _tag("circle", svg, cx=x, cy=y, r=4, class_=f"mark {style}")

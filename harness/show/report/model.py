@@ -57,6 +57,26 @@ class Intervals(NamedTuple):
     unit: str
 
 
+class Knot(NamedTuple):
+    """A point of a curve with its interval, in the units of its drawing; NaN where that is not estimable."""
+
+    x: float
+    value: float
+    low: float
+    high: float
+
+
+class Bands(NamedTuple):
+    """A drawing of curves over a setting, each with a band of its intervals."""
+
+    title: str
+    about: str
+    curves: dict[str, list[Knot]]
+    """By name, in the order of x."""
+    xlabel: str
+    unit: str
+
+
 class Bin(NamedTuple):
     """Judgments of about the same P(verdict), and the share of them that is right."""
 

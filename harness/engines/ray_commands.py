@@ -1,0 +1,65 @@
+"""Runs commands of the harness as Ray tasks, each in a process of its own on whichever machine has room.
+
+The machines share the results folder, and have the harness installed alike.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from harness.engines.ray_engine import start
+from harness.settings import RaySettings
+
+
+def _run(command: tuple[str, ...], log: Path, cwd: str, environment: dict[str, str]) -> int:
+    """Run one command on a worker; whoever cancels the task stops it."""
+    with log.open("wb") as file:
+        return subprocess.run(
+            [sys.executable, "-m", "harness", *command],
+            cwd=cwd,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+
+
+class RayCommands:
+    """A Ray cluster: what its tasks ask for decides how many run at once, and where."""
+
+    def __init__(self, workers: int, address: str | None, gpus: float, results: Path) -> None:
+        start(RaySettings(workers=workers, address=address))
+        cores = max(1, int(ray.cluster_resources().get("CPU", 1)) // workers) if address is None else 1
+        self.task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(_run)
+        threads = os.environ.get("OMP_NUM_THREADS", str(cores))
+        self.environment = {"HARNESS_RESULTS": str(results.resolve()), "OMP_NUM_THREADS": threads}
+        self.running: list[Any] = []
+
+    def begin(self, job: Any) -> Any:
+        """Hand a job to the cluster."""
+        reference = self.task.remote(job.command, job.log.resolve(), str(Path.cwd()), self.environment)
+        self.running.append(reference)
+        return reference
+
+    def ended(self, handle: Any) -> int | None:
+        """Return a job's exit code; None while it runs or waits for room. A worker that died counts as killed."""
+        ready, _ = ray.wait([handle], timeout=0)
+        if not ready:
+            return None
+        self.running.remove(handle)
+        try:
+            return int(ray.get(handle))
+        except RayError:
+            return -9
+
+    def close(self) -> None:
+        """Stop what still runs, and leave the cluster."""
+        for reference in self.running:
+            ray.cancel(reference)
+        ray.shutdown()
