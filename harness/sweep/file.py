@@ -259,6 +259,6 @@ def _cell(path: Path, file: SweepFile, label: str, chosen: Chosen, reference: st
 
 
 def as_yaml(value: Any) -> str:
-    """Write a value on one line, as `--set` reads it."""
+    """Write a value as `--set` reads it."""
     told = yaml.safe_dump(value, default_flow_style=True, width=inf, allow_unicode=True)
     return told.removesuffix("\n...\n").strip()

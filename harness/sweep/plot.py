@@ -29,7 +29,8 @@ def plot(name: str, sweep: Sweep, rows: Sequence[Row]) -> Markup | None:
     if sweep.file.plot:
         return _framed(charts.bands(name, _curves(sweep, rows)))
     if any(row.comparison for row in rows):
-        return _framed(charts.intervals(name, _differences(sweep, rows)))
+        drawn = _differences(sweep, rows)
+        return _framed(charts.intervals(name, drawn), drawn.about)
     return None
 
 
@@ -43,7 +44,7 @@ def alone(drawing: Markup) -> str:
     return ElementTree.tostring(svg, encoding="unicode") + "\n"
 
 
-def _framed(drawing: Markup) -> Markup:
+def _framed(drawing: Markup, about: str = "") -> Markup:
     """Put a drawing on a ground of its own, with its title above, so that it can be read on any page."""
     svg = ElementTree.fromstring(drawing)  # noqa: S314  (our own)
     _, _, width, height = map(int, svg.attrib["viewBox"].split())
@@ -52,9 +53,10 @@ def _framed(drawing: Markup) -> Markup:
     svg.set("class", "plot")
     place = {"x": str(left), "y": str(top), "width": str(wide), "height": str(high)}
     svg.insert(2, ElementTree.Element("rect", {"class": "paper", **place}))
-    title = ElementTree.Element("text", {"class": "strong", "x": "8", "y": str(top + 20)})
-    title.text = svg[0].text
-    svg.insert(3, title)
+    for told, style, y in ((svg[0].text, "strong", top + 20), (about, "tick", 8)):
+        line = ElementTree.Element("text", {"class": style, "x": "8", "y": str(y)})
+        line.text = told
+        svg.insert(3, line)
     # the serialiser escapes every text and attribute
     return Markup(ElementTree.tostring(svg, encoding="unicode"))  # noqa: S704
 
