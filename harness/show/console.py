@@ -28,7 +28,8 @@ def seconds(value: float) -> str:
     """Write a duration for people."""
     if value < 1:
         return f"{value:.2f} s"
-    return f"{value:.1f} s" if value < 60 else f"{int(value // 60)} min {value % 60:02.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{value:.1f} s" if not minutes else f"{minutes} min {rest:02d} s"
 
 
 class Screen(Console):

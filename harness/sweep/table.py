@@ -157,7 +157,7 @@ def _remarks(found: Sequence[Row]) -> list[str]:
         which = references[0] if len(references) == 1 else "the reference in its group"
         told.append(
             f"Each against {which}, paired item by item; intervals over items, and over seeds where they are several. "
-            f"p (Holm) is corrected over {len(compared)} comparisons."
+            f"p (Holm) is corrected over {len(compared)} comparison{'s' if len(compared) > 1 else ''}."
         )
         if any(comparison.one_seed for comparison in compared):
             told.append("One seed: this speaks of these checkpoints, not of their settings.")

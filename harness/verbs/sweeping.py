@@ -80,7 +80,7 @@ def _run(planned: Sequence[Planned], folder: "SweepFolder", options: Namespace, 
     jobs = []
     for place, each in enumerate(reversed(owed.values())):
         # cells that start side by side begin with other seeds, so that none waits for another's training
-        first = f"--first-seed={each.config.seeds[place % len(each.config.seeds)]}"
+        first = f"--first-seed={each.config.seeds[place % min(options.workers, len(each.config.seeds))]}"
         jobs.append(Job(each.cell.label, (*each.cell.command, first, *included), folder.log(each.folder)))
     console.print(f"{len(planned)} cells, {len(jobs)} to run, {min(options.workers, len(jobs))} at a time")
     failed = 0

@@ -51,7 +51,7 @@ def children(process: subprocess.Popen[str]) -> list[int]:
 
 
 def wait_for(condition, process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 240
+    end = time.monotonic() + 900
     while not condition():
         assert time.monotonic() < end
         assert process.poll() is None, process.communicate()[0]
@@ -71,7 +71,7 @@ def test_a_cell_that_fails_is_one_line_and_one_that_was_killed_goes_on(tmp_path:
     wait_for(lambda: len(list((results / "cache").glob("sft-*.part/checkpoint-*"))) > 0 and _second(results), sweep)
     (child,) = children(sweep)
     os.kill(child, signal.SIGKILL)
-    said, _ = sweep.communicate(timeout=240)
+    said, _ = sweep.communicate(timeout=900)
     plain = " ".join(said.split())
     assert sweep.returncode == 4, said
     assert "3 cells, 3 to run, 1 at a time" in plain
@@ -112,8 +112,11 @@ def test_a_sweep_that_is_stopped_stops_its_cells(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(SWEEP)
     sweep = start(tmp_path / "results", str(file), "--workers", "2")
-    wait_for(lambda: len(children(sweep)) == 2, sweep)
+    # once each has said its first words, it is past its birth
+    logs = tmp_path / "results/sweeps/mine/logs"
+    wait_for(lambda: sum(log.stat().st_size > 0 for log in logs.glob("*.txt")) == 2, sweep)
     cells = children(sweep)
+    assert len(cells) == 2
     sweep.send_signal(signal.SIGTERM)
     said, _ = sweep.communicate(timeout=120)
     assert sweep.returncode == 4

@@ -89,7 +89,7 @@ def test_a_sweep_that_is_partly_finished_is_shown_and_says_what_is_missing(sweep
     out = shown(capsys)
     assert "Missing: <script>alert(1)</script> & \\u202ex; weak." in out
     assert "embedded synthetic world" in out
-    assert "over 1 comparisons" in out
+    assert "over 1 comparison." in out
 
 
 def test_without_its_reference_a_cell_has_its_own_figure(sweep: Path, capsys) -> None:
