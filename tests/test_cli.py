@@ -21,7 +21,8 @@ HEAVY = ("torch", "transformers", "trl", "datasets", "lmms_eval", "accelerate", 
     [["--help"], ["run", "--help"], ["ls", "tasks"], ["ls", "recipes"], ["ls", "profiles"], ["compare", "--help"],
      ["score", "--help"], ["leaderboard", "--help"], ["leaderboard", "--task", "vlrewardbench", "--published"],
      ["gate", "--help"], ["baseline", "accept", "--help"], ["ls", "baselines"],
-     ["report", "--help"], ["validate", "--help"],
+     ["report", "--help"], ["validate", "--help"], ["ls", "sweeps"], ["sweep", "--help"],
+     ["sweep", "samples", "--dry-run"],
      ["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--dry-run"]],
 )  # fmt: skip
 def test_light_commands_stay_light(arguments: list[str], results) -> None:

@@ -15,6 +15,9 @@ from ray.exceptions import RayError
 from harness.engines.ray_engine import start
 from harness.settings import RaySettings
 
+PATIENCE = 30
+"""Seconds that tasks which are told to stop have for it."""
+
 
 def _run(command: tuple[str, ...], log: Path, cwd: str, environment: dict[str, str]) -> int:
     """Run one command on a worker; whoever cancels the task stops it."""
@@ -62,4 +65,7 @@ class RayCommands:
         """Stop what still runs, and leave the cluster."""
         for reference in self.running:
             ray.cancel(reference)
+        if self.running:
+            # a task that is cancelled stops its process; without it the process would go on alone
+            ray.wait(self.running, num_returns=len(self.running), timeout=PATIENCE)
         ray.shutdown()

@@ -66,37 +66,36 @@ class Here:
         threads = max(1, len(os.sched_getaffinity(0)) // workers)
         self.environment = {"OMP_NUM_THREADS": str(threads)} | dict(os.environ)
         gpus = accelerators()
-        self.shares = [gpus[worker::workers] for worker in range(workers)]
-        self.running: list[tuple[subprocess.Popen[bytes], list[str]]] = []
+        # where there are fewer than workers, several work on one
+        self.shares = [gpus[worker::workers] or gpus[worker % max(1, len(gpus)) :][:1] for worker in range(workers)]
+        self.running: dict[subprocess.Popen[bytes], list[str]] = {}
 
     def begin(self, job: Job) -> subprocess.Popen[bytes]:
         """Start a job's process, in a session of its own: Ctrl-C is for us to pass on."""
         gpus = self.shares.pop(0)
-        environment = self.environment | ({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {})
         with job.log.open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "harness", *job.command],
-                env=environment,
+                env=self.environment | ({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.running.append((process, gpus))
+        self.running[process] = gpus
         return process
 
     def ended(self, handle: subprocess.Popen[bytes]) -> int | None:
         """Return a process's exit code, and have its GPUs back; None while it runs."""
         if (code := handle.poll()) is not None:
-            place = [process for process, _ in self.running].index(handle)
-            self.shares.append(self.running.pop(place)[1])
+            self.shares.append(self.running.pop(handle))
         return code
 
     def close(self) -> None:
         """Stop what still runs: as Ctrl-C does, so that it keeps what it has; by force what does not listen."""
-        for process, _ in self.running:
+        for process in self.running:
             os.killpg(process.pid, signal.SIGINT)
-        for process, _ in self.running:
+        for process in self.running:
             try:
                 process.wait(PATIENCE)
             except subprocess.TimeoutExpired:

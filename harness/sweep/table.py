@@ -161,4 +161,6 @@ def _remarks(found: Sequence[Row]) -> list[str]:
         )
         if any(comparison.one_seed for comparison in compared):
             told.append("One seed: this speaks of these checkpoints, not of their settings.")
+        if any(comparison.other_words for comparison in compared):
+            told.append("Not all were asked in the same words: each judge brings its own prompt, or the benchmark's.")
     return told + [row.why for row in found if row.why]

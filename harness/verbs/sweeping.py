@@ -75,10 +75,13 @@ def _run(planned: Sequence[Planned], folder: "SweepFolder", options: Namespace, 
     from harness.sweep.pool import Job, carry_out
 
     # two cells may be one run: a setting that its recipe does not use sets nothing apart
-    owed = {each.folder.name: each for each in reversed(planned) if not is_complete(each.folder.path)}
+    owed: dict[str, Planned] = {}
+    for each in planned:
+        if not is_complete(each.folder.path):
+            owed.setdefault(each.folder.name, each)
     included = [f"--include-path={path}" for path in options.include_path]
     jobs = []
-    for place, each in enumerate(reversed(owed.values())):
+    for place, each in enumerate(owed.values()):
         # cells that start side by side begin with other seeds, so that none waits for another's training
         first = f"--first-seed={each.config.seeds[place % min(options.workers, len(each.config.seeds))]}"
         jobs.append(Job(each.cell.label, (*each.cell.command, first, *included), folder.log(each.folder)))

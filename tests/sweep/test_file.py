@@ -17,9 +17,6 @@ from harness.sweep.file import as_yaml, asks, read_sweep
 HEAD = "recipe: carevl\ntasks: [vlrewardbench]\n"
 GRID = HEAD + "grid: {dpo.beta: [0.1, 0.5], recipe: [carevl, distill]}\n"
 
-PENDING = {"caption-quantity": "captions.missing", "dpo-by-regime": "world.regime"}
-"""Sweeps over settings that are still to come, with the first of them."""
-
 
 def write(folder: Path, text: str) -> Path:
     path = folder / "mine.yaml"
@@ -125,13 +122,7 @@ def test_any_bytes_are_a_sweep_or_one_line(tmp_path_factory: pytest.TempPathFact
         read_sweep(path)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=PENDING[name])) if name in PENDING else name
-        for name in sorted(find_sweeps(content_roots()))
-    ],
-)
+@pytest.mark.parametrize("name", sorted(find_sweeps(content_roots())))
 def test_every_sweep_that_comes_with_the_harness_can_be_run(name: str) -> None:
     roots = content_roots()
     sweep = read_sweep(find_sweep(name, roots))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.records import RunFolder
-from tests.test_main_job import harness
+from tests.test_main_job import harness, part_of
 
 SWEEP = """\
 # Does it matter how long distillation takes?
@@ -22,7 +22,7 @@ set: {world.pairs: 64, world.items: 24, sft.save_steps: 1, judging.batch_size: 1
 show: [sft.updates]
 cells:
   short: {sft.epochs: 0.5}
-  long: {sft.epochs: 4}
+  long: {sft.epochs: 2}
 """
 BROKEN = """\
 \"\"\"A recipe that cannot work.\"\"\"
@@ -66,9 +66,10 @@ def test_a_cell_that_fails_is_one_line_and_one_that_was_killed_goes_on(tmp_path:
     file.write_text(SWEEP.replace("cells:\n", "cells:\n  broken: {recipe: broken}\n") + "baseline: short\n")
     swept = [str(file), "--include-path", str(tmp_path / "own")]
 
-    # the last cell, in whose training a checkpoint was written, is killed; nothing else runs any more
+    # the last cell is killed, once a checkpoint of its training is written
     sweep = start(results, *swept)
-    wait_for(lambda: len(list((results / "cache").glob("sft-*.part/checkpoint-*"))) > 0 and _second(results), sweep)
+    written = part_of(results, "sft", "checkpoints/checkpoint-*/trainer_state.json")
+    wait_for(lambda: len(list((results / "runs").glob("distill-*/run.json"))) == 2 and written(), sweep)
     (child,) = children(sweep)
     os.kill(child, signal.SIGKILL)
     said, _ = sweep.communicate(timeout=900)
@@ -96,16 +97,11 @@ def test_a_cell_that_fails_is_one_line_and_one_that_was_killed_goes_on(tmp_path:
 
     # and every cell is an ordinary run
     runs = json.loads((results / "sweeps/short-or-long/runs.json").read_text())
-    short, long = (next(run for cell, run in runs.items() if f"epochs={n}" in cell) for n in ("0.5", "4"))
+    short, long = (next(run for cell, run in runs.items() if f"epochs={n}" in cell) for n in ("0.5", "2"))
     compared = harness(results, "compare", short, long, "--format", "json")
-    assert "sft.epochs (0.5 | 4.0)" in compared
+    assert "sft.epochs (0.5 | 2.0)" in compared
     stages = RunFolder(results / "runs" / short).read_run().stages
     assert {stage.seed for stage in stages if stage.stage == "sft"} == {0, 1}
-
-
-def _second(results: Path) -> bool:
-    """Tell whether the second cell that can work has begun."""
-    return len(list((results / "runs").glob("distill-*/run.json"))) == 2
 
 
 def test_a_sweep_that_is_stopped_stops_its_cells(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 from harness.sheets.formats import harmless
-from harness.show.report.model import Bands, Curves, Intervals, Reliability, Scored
+from harness.show.report.model import Bands, Curves, Intervals, Knot, Reliability, Scored
 
 Element = ElementTree.Element
 Scale = Callable[[float], float]
@@ -250,7 +250,7 @@ def bands(name: str, drawn: Bands) -> Markup:
         for curve, of in drawn.curves.items()
     )
     svg = _drawing(name, drawn.title, f"{drawn.about} {told}", 276 + 18 * len(drawn.curves))
-    ends = [v for knot in knots for v in knot[1:] if math.isfinite(v)] or [0, 1]
+    ends = [value for knot in knots for value in knot[1:] if math.isfinite(value)] or [0, 1]
     margin = 0.06 * (max(ends) - min(ends)) or 1
     left, right = min(knot.x for knot in knots), max(knot.x for knot in knots)
     left, right = (left - 0.5, right + 0.5) if left == right else (left, right)
@@ -264,21 +264,28 @@ def bands(name: str, drawn: Bands) -> Markup:
         _tag("text", svg, _number(tick), x=x(tick), y=240, text_anchor="middle", class_="tick")
     _tag("text", svg, drawn.xlabel, x=(x(left) + x(right)) / 2, y=258, text_anchor="middle", class_="tick")
     for place, (curve, of) in enumerate(drawn.curves.items()):
-        style = f"line{place % LINES}"
-        known = [knot for knot in of if math.isfinite(knot.value)]
-        inside = [knot for knot in known if math.isfinite(knot.low) and math.isfinite(knot.high)]
-        edge = [(k.x, k.high) for k in inside] + [(k.x, k.low) for k in reversed(inside)]
-        if len(inside) == 1:
-            _tag("line", svg, x1=x(edge[0][0]), x2=x(edge[0][0]), y1=y(edge[0][1]), y2=y(edge[1][1]), class_=style)
-        _tag("polygon", svg, points=" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in edge), class_=f"band {style}")
-        _tag("polyline", svg, points=" ".join(f"{x(k.x):.1f},{y(k.value):.1f}" for k in known), class_=f"curve {style}")
-        for knot in known:
-            _mark(svg, place, x(knot.x), y(knot.value), style)
-        key = 278 + 18 * place
+        style, key = f"line{place % LINES}", 278 + 18 * place
+        _band(svg, x, y, [knot for knot in of if math.isfinite(knot.value)], style)
+        for knot in of:
+            if math.isfinite(knot.value):
+                _mark(svg, place, x(knot.x), y(knot.value), style)
         _tag("line", svg, x1=x(left), x2=x(left) + 26, y1=key - 4, y2=key - 4, class_=f"curve {style}")
         _mark(svg, place, x(left) + 13, key - 4, style)
         _tag("text", svg, curve if len(curve) <= 48 else f"{curve[:47]}…", x=x(left) + 34, y=key, class_="name")
     return _markup(svg)
+
+
+def _band(svg: Element, x: Scale, y: Scale, knots: Sequence[Knot], style: str) -> None:
+    """Draw one curve, and behind it what its intervals enclose."""
+    inside = [knot for knot in knots if math.isfinite(knot.low) and math.isfinite(knot.high)]
+    edge = [(knot.x, knot.high) for knot in inside] + [(knot.x, knot.low) for knot in reversed(inside)]
+    if len(inside) == 1:
+        # a band of one point is a line
+        (at, top), (_, bottom) = edge
+        _tag("line", svg, x1=x(at), x2=x(at), y1=y(top), y2=y(bottom), class_=f"curve {style}")
+    _tag("polygon", svg, points=" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in edge), class_=f"band {style}")
+    line = " ".join(f"{x(knot.x):.1f},{y(knot.value):.1f}" for knot in knots)
+    _tag("polyline", svg, points=line, class_=f"curve {style}")
 
 
 def _mark(svg: Element, place: int, x: float, y: float, style: str) -> None:
