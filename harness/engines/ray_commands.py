@@ -6,6 +6,7 @@ The machines share the results folder, and have the harness installed alike.
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,24 @@ PATIENCE = 30
 def _run(command: tuple[str, ...], log: Path, cwd: str, environment: dict[str, str]) -> int:
     """Run one command on a worker; whoever cancels the task stops it."""
     with log.open("wb") as file:
-        return subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, "-m", "harness", *command],
             cwd=cwd,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            check=False,
-        ).returncode
+        )
+    try:
+        # Ray's interruption wakes nobody who waits in the kernel
+        while (code := process.poll()) is None:
+            time.sleep(0.2)
+        return code
+    finally:
+        # what is done is on the disk; SIGINT, which asks more gently, is blocked in whatever Ray starts
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
 
 
 class RayCommands:
