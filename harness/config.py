@@ -24,6 +24,7 @@ from harness.settings import (
     JudgingSettings,
     NegativeSettings,
     PreferenceSource,
+    RewardSettings,
     SamplingSettings,
     ScoringSettings,
     Section,
@@ -73,6 +74,7 @@ class RunConfig(Section):
     scoring: ScoringSettings | None = None
     negatives: NegativeSettings | None = None
     dpo: DpoSettings | None = None
+    reward: RewardSettings | None = None
     training: TrainingSettings | None = None
     judging: JudgingSettings = JudgingSettings()
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from harness.embedded.regimes import spread_regime
 from harness.engines.choosing import resolve_engines
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import folder_fingerprint, resolve, revised
+from harness.judge.format import load_reward_format
 from harness.precision import resolve_sections
 from harness.protocols import find_protocol
 from harness.registry import Recipe, expand_tasks, find_tasks, load_preferences, load_profile, load_task
@@ -65,7 +66,7 @@ def resolve_config(
             settings.pop(name, None)
     if recipe and not recipe.seeded:
         settings["seeds"] = [0]
-    if recipe is None or "sft" not in recipe.sections:
+    if recipe is None or not recipe.trains:
         for name in ("preferences", "columns", "source"):
             settings.pop(name, None)
     elif is_source(settings.get("preferences")):
@@ -80,8 +81,13 @@ def _expand(settings: dict[str, Any], recipe: Recipe | None, roots: Sequence[Pat
     """Replace groups by their tasks, and say data, protocol and prompt of each task."""
     tasks = settings["tasks"] = expand_tasks(settings.get("tasks") or [], roots)
     contents = {name: load_task(name, roots) for name in tasks}
-    compares = recipe is not None or settings.get("model") == "harness_judge"
-    defaults = {name: (compares and task.comparing) or task.protocols[0] for name, task in contents.items()}
+    ours = settings.get("model") == "harness_judge"
+    scores = recipe.scores if recipe else ours and _has_head(settings.get("model_args") or {})
+    compares = recipe is not None or ours
+    defaults = {
+        name: (scores and task.scoring) or (compares and task.comparing) or task.protocols[0]
+        for name, task in contents.items()
+    }
     settings["protocols"] = defaults | _per_task(settings.pop("protocols", None), "--protocol", tasks, roots)
     settings["data"] = dict.fromkeys(tasks, "embedded") | _per_task(settings.get("data"), "--data", tasks, roots)
     settings["prompts"] = _per_task(settings.get("prompts"), "--prompt-file", tasks, roots)
@@ -89,6 +95,11 @@ def _expand(settings: dict[str, Any], recipe: Recipe | None, roots: Sequence[Pat
         protocol = find_protocol(spec, contents[name].kind)
         if protocol.name not in contents[name].protocols:
             raise unknown(f"protocol of {name}", spec, contents[name].protocols)
+
+
+def _has_head(arguments: Mapping[str, Any]) -> bool:
+    """Tell whether the checkpoint that `--model harness_judge` names ends in a reward head."""
+    return load_reward_format(Path(str(arguments.get("pretrained", "")))) is not None
 
 
 def _per_task(given: Any, option: str, tasks: list[str], roots: Sequence[Path]) -> dict[str, str]:
@@ -117,11 +128,11 @@ AS_IS = "as-is"
 def _sections(config: RunConfig, recipe: Recipe | None) -> set[str]:
     """Name the sections that bear on the outcome; the world does where it is asked or trained on."""
     used = set(recipe.sections) if recipe else {"judging"}
-    used |= {"training"} if "sft" in used else set()
+    used |= {"training"} if recipe and recipe.trains else set()
     if "sft" in used and config.sft and config.sft.rationale == "model":
         # the base judge explains as it captions
         used |= {"captions"}
-    trains_on_world = recipe is not None and "sft" in recipe.sections and config.preferences == "embedded"
+    trains_on_world = recipe is not None and recipe.trains and config.preferences == "embedded"
     return used | {"world"} if "embedded" in config.data.values() or trains_on_world else used - {"world"}
 
 
@@ -145,9 +156,11 @@ def _check_choices(config: RunConfig, recipe: Recipe | None) -> None:
         find_dimensions(config.scoring.weights)
     if config.training:
         check_launch(config.training)
-        for name, section in (("sft", config.sft), ("dpo", config.dpo)):
+        for name, section in (("sft", config.sft), ("dpo", config.dpo), ("reward", config.reward)):
             if section:
                 accumulation(name, section, config.training.world)
+        if config.reward and config.training.liger:
+            raise HarnessError("training.liger=true: Liger's kernels know no reward head.", "Drop it.")
     if config.columns:
         check_map(config.columns, FIELDS)
         if config.source or config.preferences == "embedded":
