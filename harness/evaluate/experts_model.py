@@ -51,9 +51,11 @@ class ExpertsModel(JudgeModel):
 
     def _read(self, docs: Any, visual: Any) -> None:
         """Caption and score every pair of a task."""
-        texts = docs.remove_columns("image")
-        places = {doc["image_hash"]: place for place, doc in reversed(list(enumerate(texts)))}
-        self._caption({name: place for name, place in places.items()}, lambda place: visual(docs[place])[0])
+        texts = list(docs.remove_columns("image"))
+        places: dict[str, int] = {}
+        for place, doc in enumerate(texts):
+            places.setdefault(doc["image_hash"], place)
+        self._caption(places, lambda place: visual(docs[place])[0])
         pairs = list(dict.fromkeys(_pair(doc)[0] for doc in texts))
         rows = [
             {"id": question, "caption": self.captions[image], "question": question, "chosen": one, "rejected": other}
