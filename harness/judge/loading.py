@@ -9,7 +9,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from harness.errors import HarnessError
 from harness.judge.checkpoints import base_of, loading, resolve
 from harness.judge.format import JudgeFormat, load_format, load_reward_format
-from harness.judge.reward_head import reward_class
+from harness.judge.reward_head import HEAD, reward_class
 from harness.settings import JudgeSettings
 
 
@@ -45,7 +45,7 @@ def load_model(
         heads: whether it is to end in a reward head; one that the weights lack is all zeros.
 
     Raises:
-        HarnessError: if it ends in one and is to write.
+        HarnessError: if it ends in one and is to write, or is to end in one and lacks other weights.
     """
     if not heads and load_reward_format(Path(settings.model)):
         raise HarnessError(f"{settings.model} ends in a reward head, and writes nothing.", "Name another judge.model.")
@@ -53,14 +53,21 @@ def load_model(
     ref = base or resolve(settings.model, settings.revision)
     with loading(ref.location):
         kind = reward_class(ref) if heads else AutoModelForImageTextToText
-        model = kind.from_pretrained(
+        model, loaded = kind.from_pretrained(
             folder or ref.location,
             revision=None if folder else ref.revision,
             dtype=getattr(torch, precision),
             use_safetensors=True,
             trust_remote_code=settings.trust_remote_code,
+            output_loading_info=True,
             **({"attn_implementation": attention} if attention else {}),
         )
+    if heads and (missing := sorted({*loaded["missing_keys"]} - {f"{HEAD}.weight"})):
+        # they would be drawn at random
+        raise HarnessError(f"{settings.model} lacks {missing[0]}.", "Name a whole judge, or train again.")
+    if heads:
+        # a new one has the precision of the other weights
+        model.get_submodule(HEAD).float()
     if not base:
         return model
     adapted = with_adapter(model, settings.model)

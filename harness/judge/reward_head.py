@@ -74,5 +74,9 @@ def reward_class(ref: ModelRef) -> Any:
 
 @cache
 def _extended(kind: Any) -> Any:
-    exact = {"_keep_in_fp32_modules_strict": {HEAD, *(kind._keep_in_fp32_modules_strict or ())}}
-    return type(f"{kind.__name__}WithReward", (Rewarding, kind), exact)
+    own = {
+        "_keep_in_fp32_modules_strict": {HEAD, *(kind._keep_in_fp32_modules_strict or ())},
+        # by name and module the library knows which of its classes rename their weights on loading and saving
+        "__module__": kind.__module__,
+    }
+    return type(kind.__name__, (Rewarding, kind), own)

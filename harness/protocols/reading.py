@@ -145,7 +145,7 @@ def read_reward(text: str) -> Reading:
     return reward if math.isfinite(reward) else "unparsed"
 
 
-_REWARD = re.compile(r"\bReward: (-?\d+(?:\.\d+)?(?:e[+-]\d+)?)(?![\d.]*\d)")
+_REWARD = re.compile(r"\bReward: (-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?!\S)")
 
 
 def read_order(text: str, shown: int) -> Reading:

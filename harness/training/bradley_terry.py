@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch.nn.functional import logsigmoid
-from transformers import Trainer
+from transformers import Trainer, set_seed
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
 from harness.settings import RewardSettings
@@ -29,6 +29,8 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         if adapter is not None:
             from peft import get_peft_model
 
+            # half of an adapter is drawn
+            set_seed(arguments.seed)
             model = get_peft_model(model, adapter)
         else:
             rest_unused(model)

@@ -94,6 +94,7 @@ def test_every_stage_of_our_recipes_is_foretold_or_costs_nothing(tmp_path: Path)
     nothing = {
         "base-judge",
         "embedded-truth",
+        "experts-judge",
         "scorer-accuracy",
         "source-preferences",
         "file-preferences",
