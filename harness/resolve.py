@@ -81,9 +81,8 @@ def _expand(settings: dict[str, Any], recipe: Recipe | None, roots: Sequence[Pat
     """Replace groups by their tasks, and say data, protocol and prompt of each task."""
     tasks = settings["tasks"] = expand_tasks(settings.get("tasks") or [], roots)
     contents = {name: load_task(name, roots) for name in tasks}
-    ours = settings.get("model") == "harness_judge"
-    scores = recipe.scores if recipe else ours and _has_head(settings.get("model_args") or {})
-    compares = recipe is not None or ours
+    scores = gives_rewards(recipe, settings.get("model"), settings.get("model_args") or {})
+    compares = recipe is not None or settings.get("model") == "harness_judge"
     defaults = {
         name: (scores and task.scoring) or (compares and task.comparing) or task.protocols[0]
         for name, task in contents.items()
@@ -97,9 +96,11 @@ def _expand(settings: dict[str, Any], recipe: Recipe | None, roots: Sequence[Pat
             raise unknown(f"protocol of {name}", spec, contents[name].protocols)
 
 
-def _has_head(arguments: Mapping[str, Any]) -> bool:
-    """Tell whether the checkpoint that `--model harness_judge` names ends in a reward head."""
-    return load_reward_format(Path(str(arguments.get("pretrained", "")))) is not None
+def gives_rewards(recipe: Recipe | None, model: str | None, arguments: Mapping[str, Any]) -> bool:
+    """Tell whether what is judged ends in a reward head: what a recipe makes, or a checkpoint of ours."""
+    if recipe:
+        return recipe.scores
+    return model == "harness_judge" and load_reward_format(Path(str(arguments.get("pretrained", "")))) is not None
 
 
 def _per_task(given: Any, option: str, tasks: list[str], roots: Sequence[Path]) -> dict[str, str]:
@@ -146,6 +147,11 @@ def _check_choices(config: RunConfig, recipe: Recipe | None) -> None:
 
     if config.model == SERVER:
         server_settings(config.model_args)
+    if gives_rewards(recipe, config.model, config.model_args) and config.judging.engine.name != "transformers":
+        raise HarnessError(
+            f"setting judging.engine = {config.judging.engine.name!r}: a reward head is read by transformers only.",
+            "Set judging.engine=transformers.",
+        )
     if len(set(config.seeds)) < len(config.seeds):
         raise HarnessError(f"seeds {config.seeds} name one twice.", "Each seed is one training.")
     if config.confidence:
@@ -155,12 +161,12 @@ def _check_choices(config: RunConfig, recipe: Recipe | None) -> None:
     if config.scoring:
         find_dimensions(config.scoring.weights)
     if config.training:
+        if config.reward and config.training.liger:
+            raise HarnessError("training.liger=true: Liger's kernels know no reward head.", "Drop it.")
         check_launch(config.training)
         for name, section in (("sft", config.sft), ("dpo", config.dpo), ("reward", config.reward)):
             if section:
                 accumulation(name, section, config.training.world)
-        if config.reward and config.training.liger:
-            raise HarnessError("training.liger=true: Liger's kernels know no reward head.", "Drop it.")
     if config.columns:
         check_map(config.columns, FIELDS)
         if config.source or config.preferences == "embedded":

@@ -60,24 +60,10 @@ def _checkpoint(settings: JudgeSettings, judging: JudgingSettings, work: Path) -
     ref = resolve(settings.model, settings.revision)
     folder = Path(ref.location)
     if scored := load_reward_format(folder):
-        check_head(judging)
         return Judged(ref.fingerprint, scored.prompt, True, lambda: _with_head(settings, judging), scores=True)
     format_ = load_format(folder) if folder.is_dir() else None
     words = format_.prompt if format_ else None
     return Judged(ref.fingerprint, words, True, lambda: _in_engine(settings, judging, work))
-
-
-def check_head(judging: JudgingSettings) -> None:
-    """Refuse an engine that reads no reward head.
-
-    Raises:
-        HarnessError: naming it.
-    """
-    if judging.engine.name != "transformers":
-        raise HarnessError(
-            f"setting judging.engine = {judging.engine.name!r}: a reward head is read by transformers only.",
-            "Set judging.engine=transformers.",
-        )
 
 
 def _with_head(settings: JudgeSettings, judging: JudgingSettings) -> Any:

@@ -1,6 +1,7 @@
 """The stages of training, one file each, in the order of `recipes/carevl/recipe.py`; and what carries them out.
 
 Stages: `sources` `captions` `experts` `confidence` `sft` `sampling` `scoring` `negatives` `dpo`.
+Baselines: `reward`, whose loss is in `bradley_terry`; `experts_alone`, which trains nothing.
 The cache that runs them: `stages`.
 Rows of a training: `rows` (what is shown), `lengths` (what fits), `updates` (how many).
 A training on one process or many: `jobs` (what is trained), `trainers` (through TRL), `held_out` (judging on the
