@@ -25,6 +25,7 @@ from harness.settings import (
     JudgingSettings,
     NegativeSettings,
     PreferenceSource,
+    RewardSettings,
     SamplingSettings,
     ScoringSettings,
     Section,
@@ -74,6 +75,7 @@ class RunConfig(Section):
     scoring: ScoringSettings | None = None
     negatives: NegativeSettings | None = None
     dpo: DpoSettings | None = None
+    reward: RewardSettings | None = None
     training: TrainingSettings | None = None
     contamination: ContaminationSettings | None = None
     judging: JudgingSettings = JudgingSettings()

@@ -60,8 +60,15 @@ class Recipe:
     seeded: bool
     """Whether a seed changes anything; if not, one seed is run."""
     embedded_only: bool
+    scores: bool
+    """Whether its judge gives a reward to each response; if not, it compares two."""
     train: Callable[..., Any]
     """(run, config, seed) to the artifact of the judge."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether it trains on preference pairs."""
+        return bool(self.sections & {"sft", "reward"})
 
 
 def _find(roots: Sequence[Path], pattern: str) -> dict[str, Path]:
@@ -98,6 +105,7 @@ def load_recipe(name: str, roots: Sequence[Path]) -> Recipe:
         getattr(module, "BASELINE", "distill"),
         getattr(module, "SEEDED", True),
         getattr(module, "EMBEDDED_ONLY", False),
+        getattr(module, "SCORES", False),
         module.train,
     )
 
@@ -197,6 +205,8 @@ class TaskContent:
     """The protocols it may be asked under; the first is the default."""
     comparing: str | None
     """The default protocol for a judge that can only compare two responses."""
+    scoring: str | None
+    """The default protocol for a judge that gives each response a reward."""
     reader: str
     """How a verdict is read, where the protocol does not say."""
     summary: str
@@ -232,6 +242,7 @@ def read_task(path: Path) -> TaskContent:
         about["kind"],
         tuple(about["protocols"]),
         about.get("comparing"),
+        about.get("scoring"),
         about.get("reader", "strict"),
         *(str(about.get(key, "")) for key in ("summary", "source", "items")),
     )

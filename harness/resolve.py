@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from harness.embedded.regimes import spread_regime
 from harness.engines.choosing import resolve_engines
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import folder_fingerprint, resolve, revised
+from harness.judge.format import load_reward_format
 from harness.precision import resolve_sections
 from harness.protocols import find_protocol
 from harness.registry import Recipe, expand_tasks, find_tasks, load_preferences, load_profile, load_task
@@ -69,7 +70,7 @@ def resolve_config(
             settings.pop(name, None)
     if recipe and not recipe.seeded:
         settings["seeds"] = [0]
-    if recipe is None or "sft" not in recipe.sections:
+    if recipe is None or not recipe.trains:
         for name in ("preferences", "columns", "source"):
             settings.pop(name, None)
     elif is_source(settings.get("preferences")):
@@ -84,8 +85,12 @@ def _expand(settings: dict[str, Any], recipe: Recipe | None, roots: Sequence[Pat
     """Replace groups by their tasks, and say data, protocol and prompt of each task."""
     tasks = settings["tasks"] = expand_tasks(settings.get("tasks") or [], roots)
     contents = {name: load_task(name, roots) for name in tasks}
+    scores = gives_rewards(recipe, settings.get("model"), settings.get("model_args") or {})
     compares = recipe is not None or settings.get("model") == "harness_judge"
-    defaults = {name: (compares and task.comparing) or task.protocols[0] for name, task in contents.items()}
+    defaults = {
+        name: (scores and task.scoring) or (compares and task.comparing) or task.protocols[0]
+        for name, task in contents.items()
+    }
     settings["protocols"] = defaults | _per_task(settings.pop("protocols", None), "--protocol", tasks, roots)
     settings["data"] = dict.fromkeys(tasks, "embedded") | _per_task(settings.get("data"), "--data", tasks, roots)
     settings["prompts"] = _per_task(settings.get("prompts"), "--prompt-file", tasks, roots)
@@ -93,6 +98,13 @@ def _expand(settings: dict[str, Any], recipe: Recipe | None, roots: Sequence[Pat
         protocol = find_protocol(spec, contents[name].kind)
         if protocol.name not in contents[name].protocols:
             raise unknown(f"protocol of {name}", spec, contents[name].protocols)
+
+
+def gives_rewards(recipe: Recipe | None, model: str | None, arguments: Mapping[str, Any]) -> bool:
+    """Tell whether what is judged ends in a reward head: what a recipe makes, or a checkpoint of ours."""
+    if recipe:
+        return recipe.scores
+    return model == "harness_judge" and load_reward_format(Path(str(arguments.get("pretrained", "")))) is not None
 
 
 def _per_task(given: Any, option: str, tasks: list[str], roots: Sequence[Path]) -> dict[str, str]:
@@ -121,11 +133,11 @@ AS_IS = "as-is"
 def _sections(config: RunConfig, recipe: Recipe | None) -> set[str]:
     """Name the sections that bear on the outcome; the world does where it is asked or trained on."""
     used = set(recipe.sections) if recipe else {"judging"}
-    used |= {"training", "contamination"} if "sft" in used else set()
+    used |= {"training", "contamination"} if recipe and recipe.trains else set()
     if "sft" in used and config.sft and config.sft.rationale == "model":
         # the base judge explains as it captions
         used |= {"captions"}
-    trains_on_world = recipe is not None and "sft" in recipe.sections and config.preferences == "embedded"
+    trains_on_world = recipe is not None and recipe.trains and config.preferences == "embedded"
     return used | {"world"} if "embedded" in config.data.values() or trains_on_world else used - {"world"}
 
 
@@ -139,6 +151,11 @@ def _check_choices(config: RunConfig, recipe: Recipe | None) -> None:
 
     if config.model == SERVER:
         server_settings(config.model_args)
+    if gives_rewards(recipe, config.model, config.model_args) and config.judging.engine.name != "transformers":
+        raise HarnessError(
+            f"setting judging.engine = {config.judging.engine.name!r}: a reward head is read by transformers only.",
+            "Set judging.engine=transformers.",
+        )
     if len(set(config.seeds)) < len(config.seeds):
         raise HarnessError(f"seeds {config.seeds} name one twice.", "Each seed is one training.")
     if config.confidence:
@@ -148,8 +165,10 @@ def _check_choices(config: RunConfig, recipe: Recipe | None) -> None:
     if config.scoring:
         find_dimensions(config.scoring.weights)
     if config.training:
+        if config.reward and config.training.liger:
+            raise HarnessError("training.liger=true: Liger's kernels know no reward head.", "Drop it.")
         check_launch(config.training)
-        for name, section in (("sft", config.sft), ("dpo", config.dpo)):
+        for name, section in (("sft", config.sft), ("dpo", config.dpo), ("reward", config.reward)):
             if section:
                 accumulation(name, section, config.training.world)
     if config.columns:

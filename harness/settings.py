@@ -393,8 +393,30 @@ class DpoSettings(ComputingSection):
         return self.model_copy(update={"rounds": 1})
 
 
+class RewardSettings(ComputingSection):
+    """A scalar reward head on the judge, trained on the labels by Bradley and Terry's model."""
+
+    learning_rate: float = Field(8e-4, gt=0)
+    epochs: float = Field(3.0, gt=0)
+    """Passes over the pairs: 1 reads both responses of each pair once."""
+    batch_size: int = Field(32, ge=1)
+    """Pairs an update."""
+    micro_batch_size: int = Field(32, ge=1)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    weight_decay: float = Field(0.01, ge=0)
+    adam_beta2: float = Field(0.98, gt=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5)
+    """Chance that a label is wrong, as the loss supposes it."""
+    margin: float = Field(0.0, ge=0)
+    """By how much the chosen response's reward is to exceed the other's, in the loss."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Pairs of which question and a response are longer are left out, and counted."""
+    gradient_checkpointing: bool = False
+    save_steps: int = Field(100, ge=1)
+
+
 class TrainingSettings(Section):
-    """What `sft` and `dpo` share: on how many processes they train, and with which kernels.
+    """What `sft`, `dpo` and `reward` share: on how many processes they train, and with which kernels.
 
     Rows per update never depend on the number of processes. TRL packs no rows with images, so there is no setting
     for it.
@@ -458,6 +480,7 @@ SECTIONS: dict[str, type[Section]] = {
     "scoring": ScoringSettings,
     "negatives": NegativeSettings,
     "dpo": DpoSettings,
+    "reward": RewardSettings,
     "training": TrainingSettings,
     "contamination": ContaminationSettings,
     "judging": JudgingSettings,

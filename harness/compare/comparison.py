@@ -122,7 +122,10 @@ class Comparison:
     @property
     def one_seed(self) -> bool:
         """Whether a trained side has one seed, so that the interval speaks of checkpoints, not recipes."""
-        return any("sft" in side.run.config and len(side.tallies) == 1 for side in (self.baseline, self.candidate))
+        return any(
+            {"sft", "reward"} & side.run.config.keys() and len(side.tallies) == 1
+            for side in (self.baseline, self.candidate)
+        )
 
     @property
     def other_words(self) -> bool:

@@ -23,6 +23,13 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def free() -> None:
+    """Give back the memory of what is no longer held."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 class _WatchVerdict(LogitsProcessor):  # type: ignore[misc]
     """Keeps, for each step, log-odds of the first verdict token against the second."""
 
@@ -119,9 +126,7 @@ class TransformersEngine:
     def close(self) -> None:
         """Free the model's memory, lest the next stage finds it taken."""
         del self.model
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free()
 
     def _answer(self, questions: list[Question], decoding: Decoding, seed: int) -> list[list[Answer]]:
         drawing: LogitsProcessor | None = None
@@ -272,6 +277,4 @@ class TransformersScorer:
     def close(self) -> None:
         """Free the model's memory."""
         del self.model
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free()

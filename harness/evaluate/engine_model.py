@@ -22,13 +22,31 @@ class EngineResult(GenerationResult):  # type: ignore[misc]
     error: str | None = None
 
 
-class EngineModel(lmms):  # type: ignore[misc]
+class JudgeModel(lmms):  # type: ignore[misc]
+    """What our models have in common before lmms-eval."""
+
+    is_simple = True
+
+    def shown(self, request: Instance) -> dict[str, Any]:
+        """Return the document of a request: an item as one presentation shows it."""
+        _, _, _, doc_id, task, split = request.args
+        doc: dict[str, Any] = self.task_dict[task][split][doc_id]
+        return doc
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> NoReturn:
+        """Refuse: a judge answers in one round."""
+        raise NotImplementedError("a judge answers in one round")
+
+    def loglikelihood(self, requests: list[Instance]) -> NoReturn:
+        """Refuse: the judge's probability comes with its answers."""
+        raise NotImplementedError("a judge's probability comes with its answers")
+
+
+class EngineModel(JudgeModel):
     """Puts lmms-eval's requests to an engine, the repeats of one presentation as samples of one question.
 
     A checkpoint with a format is asked in its own words; any other model with the benchmark's prompt.
     """
-
-    is_simple = True
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
@@ -49,8 +67,8 @@ class EngineModel(lmms):  # type: ignore[misc]
         shown: dict[tuple[str, str], list[Any]] = {}
         draws: dict[tuple[str, str], list[Any]] = {}
         for place, request in enumerate(requests):
-            _, _, doc_to_visual, doc_id, task, split = request.args
-            doc = self.task_dict[task][split][doc_id]
+            _, _, doc_to_visual, doc_id, _, _ = request.args
+            doc = self.shown(request)
             key = (str(doc.get("image_hash", doc_id)), self._prompt(request, doc))
             if key not in shown:
                 shown[key] = doc_to_visual(doc)
@@ -70,7 +88,7 @@ class EngineModel(lmms):  # type: ignore[misc]
                 answers, stop = error.answers, error
             for places, drawn in zip(alike.values(), answers, strict=True):
                 for place, answer in zip(places, drawn or (), strict=drawn is not None):
-                    results[place] = _result(answer)
+                    results[place] = result_of(answer)
             if stop:
                 raise StoppedError(stop.why, results)
         return [result for result in results if result is not None]
@@ -95,16 +113,9 @@ class EngineModel(lmms):  # type: ignore[misc]
         decoding = Decoding(limit, temperature, float(kwargs.get("top_p") or 1), count, stop)
         return self.engine.answer(questions, decoding, seed)
 
-    def generate_until_multi_round(self, requests: list[Instance]) -> NoReturn:
-        """Refuse: a judge answers in one round."""
-        raise NotImplementedError("a judge answers in one round")
 
-    def loglikelihood(self, requests: list[Instance]) -> NoReturn:
-        """Refuse: the judge's probability comes with its answers."""
-        raise NotImplementedError("a judge's probability comes with its answers")
-
-
-def _result(answer: Answer) -> EngineResult:
+def result_of(answer: Answer) -> EngineResult:
+    """Return an answer as lmms-eval takes it."""
     counts = None if answer.tokens is None else TokenCounts(output_tokens=answer.tokens)
     return EngineResult(answer.text, counts, answer.p_first, answer.error)
 

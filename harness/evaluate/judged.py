@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from harness.config import RunConfig, redacted, server_settings
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import resolve
-from harness.judge.format import load_format
+from harness.judge.format import load_format, load_reward_format
 from harness.settings import SERVER, JudgeSettings, JudgingSettings
+from harness.training.experts_alone import FILE
 from harness.training.sources import judge_settings
 from harness.training.stages import Artifact
 
@@ -30,6 +31,8 @@ class Judged:
     """Whether it may give P(verdict)."""
     load: Callable[[], Any]
     """Loads it as an lmms-eval model."""
+    scores: bool = False
+    """Whether it gives each response a reward; one with words of its own that does not compares two."""
     loaded: Any = None
 
     def model(self) -> Any:
@@ -47,12 +50,44 @@ class Judged:
 def trained(config: RunConfig, checkpoint: Artifact, work: Path) -> Judged:
     """Judge the checkpoint that a recipe made; `work` is the folder of its engine's logs."""
     assert config.judge is not None, "a recipe has judge settings"
-    settings = judge_settings(config.judge, checkpoint)
+    if (checkpoint.path / FILE).exists():
+        return _experts(config, checkpoint, work)
+    return _checkpoint(judge_settings(config.judge, checkpoint), config.judging, work)
+
+
+def _checkpoint(settings: JudgeSettings, judging: JudgingSettings, work: Path) -> Judged:
+    """Judge a checkpoint: in its own words, by its reward head, or in the benchmark's words."""
     ref = resolve(settings.model, settings.revision)
     folder = Path(ref.location)
+    if scored := load_reward_format(folder):
+        return Judged(ref.fingerprint, scored.prompt, True, lambda: _with_head(settings, judging), scores=True)
     format_ = load_format(folder) if folder.is_dir() else None
     words = format_.prompt if format_ else None
-    return Judged(ref.fingerprint, words, True, lambda: _in_engine(settings, config.judging, work))
+    return Judged(ref.fingerprint, words, True, lambda: _in_engine(settings, judging, work))
+
+
+def _with_head(settings: JudgeSettings, judging: JudgingSettings) -> Any:
+    from harness.engines.reward_engine import RewardEngine
+    from harness.evaluate.reward_model import RewardModel
+
+    return RewardModel(RewardEngine(settings, judging.precision, judging.batch_size))
+
+
+def _experts(config: RunConfig, named: Artifact, work: Path) -> Judged:
+    """Judge by the experts alone, from captions of the base judge."""
+    captions, experts = config.captions, config.experts
+    assert captions is not None
+    assert experts is not None
+    base = JudgeSettings.model_validate_json((named.path / FILE).read_text())
+
+    def load() -> Any:
+        from harness.evaluate.experts_model import ExpertsModel
+
+        return ExpertsModel(base, captions, experts, work)
+
+    decisive = json.dumps([named.info, captions.decisive(), experts.decisive()], sort_keys=True)
+    fingerprint = "experts:" + hashlib.sha256(decisive.encode()).hexdigest()[:16]
+    return Judged(fingerprint, f"{captions.prompt}\n{experts.prompt}", True, load)
 
 
 def _in_engine(settings: JudgeSettings, judging: JudgingSettings, work: Path) -> Any:
@@ -70,11 +105,7 @@ def given(config: RunConfig, work: Path) -> Judged:
         return Judged(fingerprint, None, True, lambda: _load_server(config))
     if config.model != OURS:
         return Judged(fingerprint, None, False, lambda: _load_named(str(config.model), config))
-    settings = ours(config.model_args)
-    checkpoint = Path(settings.model)
-    format_ = load_format(checkpoint) if checkpoint.is_dir() else None
-    words = format_.prompt if format_ else None
-    return Judged(fingerprint, words, True, lambda: _in_engine(settings, config.judging, work))
+    return replace(_checkpoint(ours(config.model_args), config.judging, work), fingerprint=fingerprint)
 
 
 def ours(arguments: dict[str, Any]) -> JudgeSettings:

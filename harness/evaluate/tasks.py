@@ -132,6 +132,11 @@ class PreparedTask:
             HarnessError: if the protocol needs P(verdict) of a model that gives none.
         """
         self._need_probabilities(judged.weighs)
+        if judged.scores:
+            graded = self.content.kind == "score" and self.reader != "reward"
+            return "the judge's rewards are on a scale of their own, and grades are asked for" if graded else None
+        if self.reader == "reward":
+            return "the judge gives no reward to a single response"
         if judged.own_prompt and not self.protocol.compares:
             return "the judge's format only compares two responses"
         return None

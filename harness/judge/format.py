@@ -63,6 +63,40 @@ def load_format(checkpoint: Path) -> JudgeFormat | None:
         raise DataError(f"{path} is not a judge format: {error}.", "It holds prompt, verdict and separator.") from error
 
 
+REWARD_FILE = "judge_reward.json"
+
+
+@dataclass(frozen=True)
+class RewardFormat:
+    """What a judge with a reward head reads: image and prompt from the user, then the response as its own turn.
+
+    The file that holds it tells such a checkpoint from one that writes judgments.
+    """
+
+    prompt: str = "{question}"
+    """With the field {question}; the image comes before it."""
+
+    def ask(self, question: str) -> str:
+        """Write the user's turn."""
+        return self.prompt.replace("{question}", question)
+
+    def save(self, checkpoint: Path) -> None:
+        """Write the format into a checkpoint's folder."""
+        about = {"what": "a scalar reward of one response, from the hidden state of its last token"}
+        write_atomically(checkpoint / REWARD_FILE, json.dumps(about | asdict(self), indent=1))
+
+
+def load_reward_format(checkpoint: Path) -> RewardFormat | None:
+    """Read the format of a checkpoint with a reward head; None for any other."""
+    path = checkpoint / REWARD_FILE
+    if not path.exists():
+        return None
+    try:
+        return RewardFormat(json.loads(path.read_text(encoding="utf-8"))["prompt"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} is not the format of a reward head: {error}.", "It holds what and prompt.") from error
+
+
 EMBEDDED = JudgeFormat(
     "{question} answer 1: {first} answer 2: {second} which is better?",
     "overall judgment: answer {number} is better.",

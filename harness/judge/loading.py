@@ -8,7 +8,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from harness.errors import HarnessError
 from harness.judge.checkpoints import base_of, loading, resolve
-from harness.judge.format import JudgeFormat, load_format
+from harness.judge.format import JudgeFormat, load_format, load_reward_format
+from harness.judge.reward_head import HEAD, reward_class
 from harness.settings import JudgeSettings
 
 
@@ -24,7 +25,13 @@ def load_processor(settings: JudgeSettings) -> Any:
     return processor
 
 
-def load_model(settings: JudgeSettings, precision: str, folder: str | None = None, attention: str | None = None) -> Any:
+def load_model(
+    settings: JudgeSettings,
+    precision: str,
+    folder: str | None = None,
+    attention: str | None = None,
+    heads: bool = False,
+) -> Any:
     """Load a judge's weights, from safetensors only; an adapter is put onto its base.
 
     In float32 the adapter is merged. In bfloat16 it stays beside the base, itself in float32, as it was trained:
@@ -35,18 +42,32 @@ def load_model(settings: JudgeSettings, precision: str, folder: str | None = Non
         precision: of the weights, `float32` or `bfloat16`.
         folder: holds the whole model's weights in their place, halfway through a training.
         attention: how attention is computed; None leaves it to transformers.
+        heads: whether it is to end in a reward head; one that the weights lack is all zeros.
+
+    Raises:
+        HarnessError: if it ends in one and is to write, or is to end in one and lacks other weights.
     """
+    if not heads and load_reward_format(Path(settings.model)):
+        raise HarnessError(f"{settings.model} ends in a reward head, and writes nothing.", "Name another judge.model.")
     base = None if folder else base_of(settings.model)
     ref = base or resolve(settings.model, settings.revision)
     with loading(ref.location):
-        model = AutoModelForImageTextToText.from_pretrained(
+        kind = reward_class(ref) if heads else AutoModelForImageTextToText
+        model, loaded = kind.from_pretrained(
             folder or ref.location,
             revision=None if folder else ref.revision,
             dtype=getattr(torch, precision),
             use_safetensors=True,
             trust_remote_code=settings.trust_remote_code,
+            output_loading_info=True,
             **({"attn_implementation": attention} if attention else {}),
         )
+    if heads and (missing := sorted({*loaded["missing_keys"]} - {f"{HEAD}.weight"})):
+        # they would be drawn at random
+        raise HarnessError(f"{settings.model} lacks {missing[0]}.", "Name a whole judge, or train again.")
+    if heads:
+        # a new one has the precision of the other weights
+        model.get_submodule(HEAD).float()
     if not base:
         return model
     adapted = with_adapter(model, settings.model)

@@ -63,29 +63,37 @@ def _caption(given: Any, assumed: Assumed) -> Foretold:
     pairs, settings = given.pairs.info["pairs"], given.settings
     bare = 0 if settings.missing == "leave" else pairs - given.pairs.info.get("captions", 0)
     info = {"pairs": pairs, "captioned": bare}
-    if not bare or (place := place_of(settings)) is None:
-        return Foretold(info)
-    load = Load(
-        "write", given.judge.model, given.judge.revision, settings.precision, bare, assumed.asked,
-        settings.max_new_tokens, settings.max_new_tokens, settings.batch_size, judge=given.judge, place=place,
+    return Foretold(info, described(settings, given.judge, bare, assumed) if bare else ())
+
+
+def described(settings: Any, judge: Any, images: int, assumed: Assumed) -> tuple[Load, ...]:
+    """Tell what it takes a judge to caption so many images; nothing where a server does."""
+    if (place := place_of(settings)) is None:
+        return ()
+    return (
+        Load(
+            "write", judge.model, judge.revision, settings.precision, images, assumed.asked,
+            settings.max_new_tokens, settings.max_new_tokens, settings.batch_size, judge=judge, place=place,
+            section="captions",
+        ),
     )  # fmt: skip
-    return Foretold(info, (load,))
 
 
 def _expert_scores(given: Any, assumed: Assumed) -> Foretold:
     pairs = given.pairs.info["pairs"]
     texts = 2 * pairs * (1 + given.settings.subtract_blind)
-    return Foretold({"pairs": pairs}, _read_by_experts(given.settings, texts, assumed))
+    return Foretold({"pairs": pairs}, read_by_experts(given.settings, texts, assumed))
 
 
-def _read_by_experts(settings: Any, texts: int, assumed: Assumed) -> tuple[Load, ...]:
+def read_by_experts(settings: Any, texts: int, assumed: Assumed) -> tuple[Load, ...]:
+    """Tell what it takes the experts to read so many texts; nothing where a server does."""
     if (place := place_of(settings)) is None:
         return ()
     return tuple(
         Load(
             "score", *revised(name), settings.precision, texts, assumed.expert,
             0, 0, settings.batch_size, longest=min(settings.max_length, 2 * assumed.expert), sees=False,
-            place=place,
+            place=place, section="experts",
         )
         for name in settings.models
     )  # fmt: skip
@@ -158,6 +166,12 @@ def _dpo(given: Any, assumed: Assumed) -> Foretold:
     return Foretold(info, (_trained(given, assumed, updates, sequences=2),))
 
 
+def _reward(given: Any, assumed: Assumed) -> Foretold:
+    rows = given.pairs.info["pairs"]
+    updates = updates_for(rows, given.settings)
+    return Foretold({"rows": rows, "updates": updates}, (_trained(given, assumed, updates, sequences=2),))
+
+
 def _trained(given: Any, assumed: Assumed, updates: int, sequences: int) -> Load:
     settings = given.settings
     return Load(
@@ -188,7 +202,7 @@ def _sample_judgments(given: Any, assumed: Assumed) -> Foretold:
 def _score_judgments(given: Any, assumed: Assumed) -> Foretold:
     judgments = given.samples.info["judgments"]
     reads = judgments and given.scores and given.settings.weights.get("caption_support")
-    loads = _read_by_experts(given.experts, judgments, assumed) if reads else ()
+    loads = read_by_experts(given.experts, judgments, assumed) if reads else ()
     return Foretold({"judgments": judgments}, loads)
 
 
@@ -219,5 +233,6 @@ FORECASTS: dict[str, Callable[[Any, Assumed], Foretold]] = {
     "explain": _explain,
     "imitate": _imitate,
     "dpo": _dpo,
+    "reward": _reward,
 }
 """By the name of a stage's function."""

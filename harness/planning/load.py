@@ -71,6 +71,8 @@ class Load:
     checkpointing: bool = False
     place: Place = Place()
     """Who writes or scores, and where."""
+    section: str = ""
+    """Of its settings, where that does not follow from its stage."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.config import RunConfig
 from harness.planning.architecture import Architecture, Trained, build, trained
 from harness.planning.assumptions import assumptions
-from harness.planning.forecast import expected_pairs
+from harness.planning.forecast import described, expected_pairs, read_by_experts
 from harness.planning.hours import hours, leaves_idle
 from harness.planning.load import Launch, Load, Place, place_of
 from harness.planning.machine import Machine
@@ -28,6 +28,7 @@ SECTION = {
     "sft": "sft",
     "sample-judgments": "sampling",
     "dpo": "dpo",
+    "reward": "reward",
 }
 """The section whose settings a stage has; judging's is `judging`."""
 
@@ -100,9 +101,10 @@ def stages_of(
         sieve: what the run's pairs will pass through, if anything.
     """
     steps = walk(matched(recipe, config, roots), config, cache, sieve)
+    judge = steps[-1].stage if steps else ""
     state: State = "cached" if is_complete(folder) else "owed"
     for seed in config.seeds:
-        steps += [_judging(config, load_task(name, roots), seed, state) for name in config.tasks]
+        steps += [_judging(config, load_task(name, roots), seed, state, judge) for name in config.tasks]
     return tuple(steps)
 
 
@@ -136,7 +138,8 @@ def _need(step: Step, load: Load, architecture: Architecture, launch: Launch, ma
     return Need(step, load, row_tokens(load, architecture), memory(load, architecture, launch), taken)
 
 
-def _judging(config: RunConfig, task: TaskContent, seed: int, state: State) -> Step:
+def _judging(config: RunConfig, task: TaskContent, seed: int, state: State, judge: str) -> Step:
+    """Foretell the judging of a task by what the stage `judge` has made."""
     assert config.judge is not None
     settings, known = config.judging, assumptions().assumed
     protocol = find_protocol(config.protocols[task.name], task.kind)
@@ -146,7 +149,16 @@ def _judging(config: RunConfig, task: TaskContent, seed: int, state: State) -> S
     )  # fmt: skip
     items = _items(config, task)
     answers = items * len(protocol.presentations([nobody], 0))
-    longest = 1 if protocol.weighs else _longest_answer(settings, protocol.generation.get("max_new_tokens", 2048))
+    if judge == "experts-judge":
+        assert config.captions is not None
+        loads = (
+            *described(config.captions, config.judge, items, known),
+            *read_by_experts(config.experts, answers, known),
+        )
+        return Step(f"judge {task.name}", seed, "", state, {"items": items, "answers": answers}, loads)
+    # a reward head reads, and writes nothing
+    writes = not protocol.weighs and judge != "reward"
+    longest = _longest_answer(settings, protocol.generation.get("max_new_tokens", 2048)) if writes else 1
     info, place = {"items": items, "answers": answers}, place_of(settings)
     load = Load(
         "write", config.judge.model, config.judge.revision, settings.precision, answers, known.question,
@@ -207,7 +219,7 @@ def too_large(plan: Plan) -> Iterator[str]:
 
 def remedy(plan: Plan, need: Need) -> str:
     """Say what would make a stage fit."""
-    section = SECTION.get(need.step.stage, "judging")
+    section = need.load.section or SECTION.get(need.step.stage, "judging")
     fixes = remedies(need.load, plan.models[need.load.model], plan.launch, section, plan.machine.memory)
     return f"It would with {', '.join(fixes)}." if fixes else "No setting known here makes it fit: take a larger GPU."
 

@@ -103,6 +103,15 @@ _ALL = (
         generation=_AS_PUBLISHED,
     ),
     Protocol(
+        "rewards",
+        "score",
+        1,
+        "one reward a response, on the judge's own scale, where the judge gives one; its correlation with the grades",
+        asking.file_order,
+        counting.grades,
+        reader="reward",
+    ),
+    Protocol(
         "published",
         "batch",
         1,

@@ -1,5 +1,6 @@
 """Reads what an answer states: a verdict, a grade, an order. No reader ever guesses."""
 
+import math
 import re
 from collections.abc import Callable
 
@@ -71,6 +72,10 @@ _CRITERION = re.compile(r"\W*(?:\d+[.)]\s*)?(?:accuracy|completeness|clarity|rel
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
+EQUAL = "Overall Judgment: equal rewards."
+"""How a judge that scores says that both responses have the same reward."""
+
+
 def read_strict(text: str) -> Reading:
     """Read the last explicit overall judgment, and only 1 or 2.
 
@@ -78,8 +83,10 @@ def read_strict(text: str) -> Reading:
     whole answer. "Worse" names the other answer. Questions, sentences on one criterion, judgments of
     one aspect ("better only in style", "for clarity, Answer 1 is better"), and doubted, negated or
     conditional ones do not count. A last judging sentence that names both answers as winners, or a
-    number other than 1 and 2, is `unparsed`.
+    number other than 1 and 2, is `unparsed`. Equal rewards, in the words of a judge that scores, are a tie.
     """
+    if text.endswith(EQUAL):
+        return "tie"
     plain = re.sub(r"[^\S\n]+", " ", re.sub(r"[*_`#]+", "", text)).replace("’", "'")
     headers = [header.start() for header in re.finditer(_HEADER, plain, re.IGNORECASE)]
     headers = [start for start in headers if not _DOUBT.search(_SENTENCE.split(plain[:start])[-1])]
@@ -131,6 +138,16 @@ def read_grade(text: str) -> Reading:
     return int(found[-1]) if found else "unparsed"
 
 
+def read_reward(text: str) -> Reading:
+    """Read the last "Reward: NUMBER"; a number on the judge's own scale."""
+    found = _REWARD.findall(text)
+    reward = float(found[-1]) if found else math.nan
+    return reward if math.isfinite(reward) else "unparsed"
+
+
+_REWARD = re.compile(r"\bReward: (-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?!\S)")
+
+
 def read_order(text: str, shown: int) -> Reading:
     """Read an order of `shown` responses from best to worst, as places.
 
@@ -153,6 +170,7 @@ READERS: dict[str, Callable[[str, int], Reading]] = {
     "strict": lambda text, shown: read_strict(text),
     "letters": lambda text, shown: read_letters(text),
     "grade": lambda text, shown: read_grade(text),
+    "reward": lambda text, shown: read_reward(text),
     "order": read_order,
 }
 """Readers by name: (answer, number of responses shown) to what was read."""

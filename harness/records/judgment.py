@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 Verdict = Literal["first", "second", "tie"]
 """Which of the two responses *shown* is better."""
 
-Reading = Verdict | Literal["unparsed", "error"] | int | tuple[int, ...]
+Reading = Verdict | Literal["unparsed", "error"] | int | float | tuple[int, ...]
 """What was read from an answer: a verdict, a number, or an order from best to worst of the places shown.
 
-A number is a grade, or the number of an answer that was not shown.
+A number is a grade, a reward, or the number of an answer that was not shown.
 
 `unparsed` (an answer in which nothing can be read) and `error` (no answer) are outcomes in their
 own right: never a random choice, never a silent zero.
@@ -62,9 +62,9 @@ class Judgment(BaseModel):
         return tuple(self.order[place] for place in self.reading) if isinstance(self.reading, tuple) else None
 
     @property
-    def number(self) -> int | None:
-        """The number read, a grade or that of an answer not shown; None if none was."""
-        return self.reading if isinstance(self.reading, int) else None
+    def number(self) -> int | float | None:
+        """The number read: a grade, a reward, or that of an answer not shown; None if none was."""
+        return self.reading if isinstance(self.reading, int | float) else None
 
     @property
     def read(self) -> bool:

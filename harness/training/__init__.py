@@ -1,6 +1,7 @@
 """The stages of training, one file each, in the order of `recipes/carevl/recipe.py`; and what carries them out.
 
-Stages: `sources` `captions` `experts` `confidence` `sft` `sampling` `scoring` `negatives` `dpo`; `relabel`.
+Stages: `sources` `captions` `experts` `confidence` `sft` `sampling` `scoring` `negatives` `dpo`.
+Baselines: `relabel`; `reward`, whose loss is in `bradley_terry`; `experts_alone`, which trains nothing.
 The cache that runs them: `stages`.
 The loss of labels that may be wrong: `soft`. A training as long as another recipe's: `matching`.
 Rows of a training: `rows` (what is shown), `lengths` (what fits), `updates` (how many).

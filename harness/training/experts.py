@@ -230,11 +230,24 @@ def _scored(
             here = slice(done, done + len(part))
             scores[here], taste[here] = _both(expert, name, part, settings, progress), _taste(part)
             done += len(part)
-        weight = settings.teacher_taste and settings.teacher_taste * _spread(scores) / _spread(taste)
+        weight = _weight_of_taste(scores, taste, settings)
         agreement = {"own_caption": _agreement((scores + weight * taste)[controls.places])}
         for control, rows_ in (("no_caption", controls.no_caption), ("other_caption", controls.other_caption)):
             agreement[control] = _agreement(_both(expert, name, rows_, settings, progress) + weight * _taste(rows_))
         return Scored(scores + weight * taste, agreement, expert.words.cut, expert.words.longer)
+
+
+def score_pairs(
+    name: str, rows: Sequence[Row], settings: ExpertSettings, work: Path, progress: Progress
+) -> NDArray[np.float64]:
+    """Open an expert and let it score both responses of pairs that are in memory; shape [pairs, 2]."""
+    with closing(Expert(name, settings, work)) as expert:
+        scores, taste = _both(expert, name, rows, settings, progress), _taste(rows)
+        return scores + _weight_of_taste(scores, taste, settings) * taste
+
+
+def _weight_of_taste(scores: NDArray[np.float64], taste: NDArray[np.float64], settings: ExpertSettings) -> float:
+    return settings.teacher_taste and settings.teacher_taste * _spread(scores) / _spread(taste)
 
 
 def _both(

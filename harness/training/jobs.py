@@ -4,32 +4,35 @@ import gc
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from harness.judge.checkpoints import resolve
 from harness.judge.format import JudgeFormat
-from harness.settings import DpoSettings, JudgeSettings, SftSettings, TrainingSettings
+from harness.settings import DpoSettings, JudgeSettings, RewardSettings, SftSettings, TrainingSettings
 from harness.training.launch import launched
 from harness.training.rows import checkpoint_format
 from harness.training.stages import Artifact, Progress
 
 
 class Job(BaseModel):
-    """What both trainings need; artifacts are folders, so that it fits into a file."""
+    """What every training needs; artifacts are folders, so that it fits into a file."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    """Its section of the settings: `sft` or `dpo`."""
+    """Its section of the settings: `sft`, `dpo` or `reward`."""
     out: Path
     judge: JudgeSettings
     """Points at the checkpoint to start from."""
     pairs: Artifact
-    settings: SftSettings | DpoSettings
+    settings: SftSettings | DpoSettings | RewardSettings
     training: TrainingSettings
     seed: int
+
+    heads: ClassVar[bool] = False
+    """Whether what is trained ends in a reward head."""
 
     def format(self) -> JudgeFormat:
         """Return the format of the judge."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, overload
 from harness.data.canonical import arrow_copy, open_images
 from harness.data.preferences import TEXT_COLUMNS, stream_pairs
 from harness.data.tables import opened
-from harness.judge.format import PLAIN, JudgeFormat, load_format
+from harness.judge.format import PLAIN, JudgeFormat, RewardFormat, load_format
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact
 
@@ -85,6 +85,12 @@ def present(pairs: Artifact, format_: JudgeFormat, only: Iterable[str] | None = 
     """
     places = _places(pairs, only).values()
     return Shown(_texts(pairs), format_, ((place, order) for place in places for order in (False, True)))
+
+
+def present_once(pairs: Artifact, format_: RewardFormat) -> Shown:
+    """Show the question of each pair once, for trainings that read one response at a time."""
+    asked = JudgeFormat(format_.prompt)
+    return Shown(_texts(pairs), asked, ((place, False) for place in _places(pairs, None).values()))
 
 
 def present_as(pairs: Artifact, format_: JudgeFormat, orders: Sequence[tuple[str, bool]]) -> Shown:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.judge.checkpoints import write_base
-from harness.judge.format import JudgeFormat
+from harness.judge.format import JudgeFormat, RewardFormat
 from harness.judge.loading import load_processor
 from harness.training.jobs import Job
 from harness.training.ranks import first_alone, is_first, wait_for_all, world
@@ -42,7 +42,7 @@ def _is_whole(checkpoint: Path) -> bool:
     return len(list(checkpoint.glob("rng_state*.pth"))) == world()
 
 
-def save_whole(trainer: Any, job: Job, format_: JudgeFormat) -> None:
+def save_whole(trainer: Any, job: Job, format_: JudgeFormat | RewardFormat) -> None:
     """Save what was trained: the whole model, or the adapter beside a note of the base it belongs to.
 
     Every process calls this, as each may hold a part of the weights; the first one writes. Weights that were

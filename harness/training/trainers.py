@@ -1,4 +1,4 @@
-"""What supervised and preference training share: arguments, checks of every batch, saving."""
+"""What the trainings share: arguments, checks of every batch, saving."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -10,8 +10,9 @@ from transformers import TrainerCallback
 
 from harness.errors import HarnessError
 from harness.judge.checkpoints import base_of
-from harness.judge.format import JudgeFormat
+from harness.judge.format import JudgeFormat, RewardFormat
 from harness.judge.loading import VerdictTokens, load_model, with_adapter
+from harness.judge.reward_head import HEAD
 from harness.settings import JudgeSettings
 from harness.training.jobs import Job
 from harness.training.ranks import check_together
@@ -21,7 +22,7 @@ from harness.training.updates import accumulation
 
 
 def common_arguments(job: Job, updates: int) -> dict[str, Any]:
-    """Return the trainer arguments that both trainings share.
+    """Return the trainer arguments that the trainings share.
 
     `max_length` is off: TRL's default of 1,024 silently deletes long answers (training.md, 1.3).
     """
@@ -90,16 +91,17 @@ def starting_model(job: Job, halfway: str | None = None) -> tuple[Any, Any]:
     Raises:
         HarnessError: if the start's adapter is of another shape than `judge.lora`.
     """
-    judge, attention = job.judge, job.training.attention
+    judge, attention, heads = job.judge, job.training.attention, job.heads
     if judge.lora is None:
-        model, adapter = load_model(judge, "float32", halfway, attention), None
+        model, adapter = load_model(judge, "float32", halfway, attention, heads), None
     elif base := base_of(judge.model):
         _check_shape(judge)
         below = judge.model_copy(update={"model": base.location, "revision": base.revision})
         model = with_adapter(load_model(below, job.settings.precision, attention=attention), judge.model, True)
         adapter = None
     else:
-        model, adapter = load_model(judge, job.settings.precision, attention=attention), peft_config(judge)
+        model = load_model(judge, job.settings.precision, attention=attention, heads=heads)
+        adapter = peft_config(judge, [HEAD] if heads else None)
     if judge.freeze_vision:
         freeze_vision(model)
     return model, adapter
@@ -133,14 +135,16 @@ class ReportProgress(TrainerCallback):  # type: ignore[misc]
 
 
 class CheckedCollator:
-    """Refuses a batch in which a row lost its verdict or image tokens on the way to the model."""
+    """Refuses a batch in which a row lost its answer, verdict or image tokens on the way to the model."""
 
-    def __init__(self, collate: Callable[[list[Any]], Any], processor: Any, verdicts: VerdictTokens) -> None:
+    def __init__(
+        self, collate: Callable[[list[Any]], Any], processor: Any, verdicts: VerdictTokens | None = None
+    ) -> None:
         self.collate, self.processor, self.verdicts = collate, processor, verdicts
         self.wanted: dict[tuple[int, int], int] = {}
 
     def __call__(self, rows: list[Any]) -> Any:
-        """Collate and check; a DPO batch holds its chosen rows, then its rejected ones."""
+        """Collate and check; a batch of preferences holds its chosen rows, then its rejected ones."""
         wanted = [self.image_tokens(row["image"]) for row in rows]
         batch = self.collate(rows)
         ids = batch["input_ids"]
@@ -150,7 +154,7 @@ class CheckedCollator:
             raise AssertionError(f"image tokens wanted {wanted}, arrived {arrived}")
         if not trained.any(1).all():
             raise AssertionError("a training row lost its whole answer")
-        if "labels" in batch:
+        if "labels" in batch and self.verdicts:
             named = (ids == self.verdicts.first) | (ids == self.verdicts.second)
             if not (named & trained).any(1).all():
                 raise AssertionError("a training row lost its verdict")
@@ -175,14 +179,18 @@ class CheckReference(TrainerCallback):  # type: ignore[misc]
                 raise AssertionError(f"DPO began with a reference that is not its policy: implied rewards {rewards}")
 
 
-def peft_config(judge: JudgeSettings) -> Any:
-    """Return the adapter to train, or None to train the whole model."""
+def peft_config(judge: JudgeSettings, whole: list[str] | None = None) -> Any:
+    """Return the adapter to train, or None to train the whole model; modules in `whole` are trained as they are."""
     if judge.lora is None:
         return None
     from peft import LoraConfig
 
     return LoraConfig(
-        r=judge.lora.rank, lora_alpha=judge.lora.alpha, target_modules=judge.lora.target_modules, task_type="CAUSAL_LM"
+        r=judge.lora.rank,
+        lora_alpha=judge.lora.alpha,
+        target_modules=judge.lora.target_modules,
+        modules_to_save=whole,
+        task_type=None if whole else "CAUSAL_LM",
     )
 
 
@@ -193,7 +201,9 @@ def freeze_vision(model: Any) -> None:
             parameter.requires_grad_(False)
 
 
-def train_and_save(trainer: Any, job: Job, format_: JudgeFormat, resume_from: str | None) -> list[dict[str, Any]]:
+def train_and_save(
+    trainer: Any, job: Job, format_: JudgeFormat | RewardFormat, resume_from: str | None
+) -> list[dict[str, Any]]:
     """Train, going on from a checkpoint if a crash left one; save; return the log, an entry an update."""
     check_together(trainer, job.training)
     trainer.train(resume_from_checkpoint=resume_from)

@@ -297,9 +297,13 @@ def _show(console: Any, plans: list[Plan]) -> None:
         rows = [(role, candidate)]
         comparison = None
         if len(plans) == 2:
-            baseline = load_result(RunFolder(plans[0][3]), task)
-            comparison = compare_results(baseline, candidate, other_prompts=True)
-            rows.append(("baseline", baseline))
+            try:
+                baseline = load_result(RunFolder(plans[0][3]), task)
+            except NotApplicableError as error:
+                console.print(f"\n{task}: the baseline cannot be asked it. {error}")
+            else:
+                comparison = compare_results(baseline, candidate, other_prompts=True)
+                rows.append(("baseline", baseline))
         rows += [("", result) for result in _neighbours([result for _, result in rows])]
         console.print()
         show_task(console, rows)

@@ -115,6 +115,7 @@ def test_every_stage_of_our_recipes_is_foretold_or_costs_nothing(tmp_path: Path)
         "base-judge",
         "embedded-truth",
         "filter-accuracy",
+        "experts-judge",
         "scorer-accuracy",
         "source-preferences",
         "file-preferences",
@@ -130,6 +131,18 @@ def test_the_size_of_a_source_is_read_where_it_can_be(tmp_path: Path) -> None:
     assert expected_pairs(str(tmp_path / "pairs.jsonl")) == 2
     assert expected_pairs("hub:openbmb/RLAIF-V-Dataset@abc") == expected_pairs("rlaif-v") == 83_132
     assert expected_pairs("embedded", 96) == 96
+
+
+def test_a_reward_head_is_asked_for_rewards_and_read_by_transformers_alone() -> None:
+    recipe, roots = load_recipe("scalar-head", content_roots()), content_roots()
+    config = resolve_config({"recipe": recipe.name, "tasks": ["mllm_judge"]}, SMALL, roots, recipe)
+    assert list(config.protocols.values()) == ["rewards", "both-orders", "round-robin"]
+    for wrong, told in (
+        ("judging.engine=vllm", "read by transformers only"),
+        ("training.liger=true", "no reward head"),
+    ):
+        with pytest.raises(HarnessError, match=told):
+            resolve_config({"recipe": recipe.name, "tasks": ["mllm_judge"]}, [wrong], roots, recipe, here=False)
 
 
 def test_a_walk_needs_no_torch() -> None:

@@ -21,13 +21,22 @@ from safetensors.torch import load_file
 from harness.data.preferences import stream_pairs, write_preferences
 from harness.embedded.data import preference_rows
 from harness.engines.engine import Decoding, Question
+from harness.engines.reward_engine import Response, RewardEngine
 from harness.engines.transformers_engine import TransformersEngine
 from harness.errors import HarnessError, RunIncompleteError
 from harness.judge.checkpoints import base_of
 from harness.judge.format import PLAIN
 from harness.judge.loading import save_merged
-from harness.settings import DpoSettings, JudgeSettings, LoraSettings, SftSettings, TrainingSettings, WorldSettings
-from harness.training import dpo, jobs, sft, trainers
+from harness.settings import (
+    DpoSettings,
+    JudgeSettings,
+    LoraSettings,
+    RewardSettings,
+    SftSettings,
+    TrainingSettings,
+    WorldSettings,
+)
+from harness.training import dpo, jobs, reward, sft, trainers
 from harness.training.launch import FOLDER, check_launch, launched, refuse_launcher
 from harness.training.rows import present
 from harness.training.stages import Artifact, Silent
@@ -37,7 +46,7 @@ from tests.training.worker import Jobs, one_after_the_other
 
 LORA = LoraSettings(rank=4, alpha=8)
 SIZES = {"batch_size": 8, "micro_batch_size": 2, "precision": "float32", "learning_rate": 1e-3, "save_steps": 2}
-KINDS = [("sft", None), ("sft", LORA), ("dpo", None), ("dpo", LORA)]
+KINDS = [("sft", None), ("sft", LORA), ("dpo", None), ("dpo", LORA), ("reward", None), ("reward", LORA)]
 """What is trained: how, and with an adapter or whole."""
 
 
@@ -77,11 +86,13 @@ class House:
         common["out"].mkdir(parents=True, exist_ok=True)
         if kind == "sft":
             return sft.SftJob(**common, settings=SftSettings(**SIZES | {"epochs": 1} | more), split=None)
+        if kind == "reward":
+            return reward.RewardJob(**common, settings=RewardSettings(**SIZES | {"epochs": 2} | more))
         return dpo.DpoJob(**common, settings=DpoSettings(**SIZES | more), contrasts=self.artifact("contrasts"))
 
     def jobs(self, out: str, training: TrainingSettings) -> Jobs:
         made = [self.job(kind, lora, out, training, **self.more(kind, lora)) for kind, lora in KINDS]
-        return Jobs(training=training, sft=made[:2], dpo=made[2:])
+        return Jobs(training=training, sft=made[:2], dpo=made[2:4], reward=made[4:])
 
     @staticmethod
     def more(kind: str, lora: LoraSettings | None) -> dict[str, Any]:
@@ -109,6 +120,11 @@ def answers(house: House, checkpoint: Path) -> list[str]:
     return [drawn[0].text for drawn in judge.answer(house.questions(), Decoding(12))]
 
 
+def rewards(house: House, checkpoint: Path) -> list[float]:
+    judge = RewardEngine(JudgeSettings(model=str(checkpoint)), "float32", 6)
+    return judge.rewards([Response(question.images[0], question.text, "it is so.") for question in house.questions()])
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory) -> House:
     return House(tmp_path_factory.mktemp("house"))
@@ -116,7 +132,7 @@ def house(tmp_path_factory) -> House:
 
 @pytest.fixture(scope="module")
 def alone(house: House) -> Path:
-    """What one process makes of all four trainings."""
+    """What one process makes of all six trainings."""
     one_after_the_other(house.jobs("alone", TrainingSettings()), Silent())
     return house.root / "alone"
 
@@ -141,7 +157,10 @@ def test_two_processes_train_what_one_trains(house: House, alone: Path, strategy
         assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
         for file in ("tokenizer.json", "tokenizer_config.json", "processor_config.json"):
             assert (two / file).read_bytes() == (one / file).read_bytes()
-        assert answers(house, two) == answers(house, one)
+        if kind == "reward":
+            assert rewards(house, two) == pytest.approx(rewards(house, one), abs=1e-4)
+        else:
+            assert answers(house, two) == answers(house, one)
     assert not (out / FOLDER).exists()
 
 

@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from harness.settings import TrainingSettings
 from harness.training.dpo import DpoJob
 from harness.training.dpo import tune as prefer
+from harness.training.reward import RewardJob
+from harness.training.reward import tune as score
 from harness.training.sft import SftJob
 from harness.training.sft import tune as teach
 from harness.training.stages import Progress
@@ -25,6 +27,7 @@ class Jobs(BaseModel):
     training: TrainingSettings = TrainingSettings()
     sft: list[SftJob] = []
     dpo: list[DpoJob] = []
+    reward: list[RewardJob] = []
 
 
 def one_after_the_other(job: Jobs, progress: Progress) -> dict[str, Any]:
@@ -32,6 +35,8 @@ def one_after_the_other(job: Jobs, progress: Progress) -> dict[str, Any]:
         teach(training, progress)
     for training in job.dpo:
         prefer(training, progress)
+    for training in job.reward:
+        score(training, progress)
     return {}
 
 

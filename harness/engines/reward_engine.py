@@ -1,0 +1,76 @@
+"""The engine of a judge with a reward head: questions with one response each in, rewards out."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+from harness.engines.engine import Done, nobody
+from harness.engines.transformers_engine import device, free
+from harness.errors import HarnessError
+from harness.judge.format import load_reward_format
+from harness.judge.loading import load_model, load_processor
+from harness.settings import JudgeSettings
+
+
+class Response(NamedTuple):
+    """One response to a question about an image (`PIL.Image.Image`)."""
+
+    image: Any
+    question: str
+    text: str
+
+
+class RewardEngine:
+    """A vision-language model with a reward head, and its processor."""
+
+    weighs = True
+    # the last bits of a reward depend on how its batch is padded
+    independent = False
+
+    def __init__(self, settings: JudgeSettings, precision: str, batch_size: int) -> None:
+        format_ = load_reward_format(Path(settings.model))
+        assert format_ is not None, "a checkpoint without a reward head is asked in words"
+        self.name, self.format, self.batch_size = settings.model, format_, batch_size
+        # each part of a row is made into tokens as training did
+        self.collate = DataCollatorForVisionLanguageModeling(load_processor(settings), completion_only_loss=True)
+        self.device = device()
+        self.model = load_model(settings, precision, heads=True).to(self.device).eval()
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def rewards(self, responses: Sequence[Response], done: Done = nobody) -> list[float]:
+        """Return the reward of each response, those of about one length together.
+
+        Raises:
+            HarnessError: if a reward is no number.
+        """
+        order = sorted(range(len(responses)), key=lambda i: (len(responses[i].question + responses[i].text), i))
+        rewards = [0.0] * len(responses)
+        for start in range(0, len(order), self.batch_size):
+            places = order[start : start + self.batch_size]
+            batch = self.collate([self._row(responses[i]) for i in places])
+            del batch["labels"]
+            found = self.model(**{name: self._placed(value) for name, value in batch.items()})
+            for place, value in zip(places, found.float().cpu().tolist(), strict=True):
+                rewards[place] = value
+            done(len(places))
+        if not all(map(math.isfinite, rewards)):
+            fix = "Compute in float32 (--set judging.precision=float32), or train at a lower rate."
+            raise HarnessError(f"{self.name} gives a reward that is no number.", fix)
+        return rewards
+
+    def _row(self, response: Response) -> dict[str, Any]:
+        turns = (("prompt", "user", self.format.ask(response.question)), ("completion", "assistant", response.text))
+        said = {name: [{"role": role, "content": text}] for name, role, text in turns}
+        return {"images": [response.image], **said}
+
+    def _placed(self, value: torch.Tensor) -> torch.Tensor:
+        return value.to(self.device, self.model.dtype if value.is_floating_point() else None)
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        del self.model
+        free()

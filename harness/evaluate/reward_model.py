@@ -1,0 +1,40 @@
+"""A judge with a reward head as an lmms-eval model: each response shown is scored, and the scores are the judgment."""
+
+from typing import Any
+
+from lmms_eval.api.instance import Instance
+
+from harness.engines.engine import Answer
+from harness.engines.reward_engine import Response, RewardEngine
+from harness.evaluate.engine_model import EngineResult, JudgeModel, result_of
+from harness.protocols.stating import by_rewards, logistic
+
+
+class RewardModel(JudgeModel):
+    """Judges by rewards: a response has one, whatever stands beside it and in whichever order."""
+
+    def __init__(self, engine: RewardEngine) -> None:
+        super().__init__()
+        self.engine = engine
+
+    def generate_until(self, requests: list[Instance]) -> list[EngineResult]:
+        """Answer the requests, in their order; each response of a chunk is scored once."""
+        docs = [self.shown(request) for request in requests]
+        images: dict[str, Any] = {}
+        for request, doc in zip(requests, docs, strict=True):
+            if doc["image_hash"] not in images:
+                images[doc["image_hash"]] = request.args[2](doc)[0]
+        owed = {key: Response(images[key[0]], *key[1:]) for doc in docs for key in _keys(doc)}
+        rewards = dict(zip(owed, self.engine.rewards(list(owed.values())), strict=True))
+        return [result_of(judgment([rewards[key] for key in _keys(doc)])) for doc in docs]
+
+
+def _keys(doc: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Name the responses that a document shows, by image and question."""
+    return [(doc["image_hash"], doc["query"], response) for response in doc["shown"]]
+
+
+def judgment(rewards: list[float]) -> Answer:
+    """Judge by rewards; of two responses also P(first), by Bradley and Terry's model, which they were trained by."""
+    p_first = logistic(rewards[0] - rewards[1]) if len(rewards) == 2 else None
+    return Answer(by_rewards(rewards), p_first)
