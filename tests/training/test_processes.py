@@ -176,9 +176,12 @@ def machine_that_joins(results: Path) -> Iterator[None]:
     command = [sys.executable, "-m", "harness.training.join", "--machine", "1"]
     environment = os.environ | {"HARNESS_RESULTS": str(results)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as other:
-        yield
-        other.send_signal(signal.SIGINT)
-        said, _ = other.communicate()
+        try:
+            yield
+        finally:
+            # SIGINT would be ignored where these tests run in the background
+            other.terminate()
+            said, _ = other.communicate()
     assert "ddp: 1 processes of 2" in said
 
 
