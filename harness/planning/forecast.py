@@ -31,8 +31,13 @@ def foretell(stage: str, arguments: Mapping[str, Any]) -> Foretold:
         stage: the name of its function.
         arguments: by name; artifacts have what they reported, or will.
     """
-    known = FORECASTS.get(stage)
-    return known(SimpleNamespace(**arguments), assumptions().assumed) if known else Foretold({})
+    if (known := FORECASTS.get(stage)) is None:
+        return Foretold({})
+    try:
+        return known(SimpleNamespace(**arguments), assumptions().assumed)
+    except KeyError:
+        # an input comes from a recipe's own stage, of which nothing is foretold
+        return Foretold({})
 
 
 @cache

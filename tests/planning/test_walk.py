@@ -110,6 +110,21 @@ def test_seeds_share_what_they_share(tmp_path: Path) -> None:
     assert (stages.count("expert-scores"), stages.count("sft"), stages.count("dpo")) == (1, 2, 2)
 
 
+def test_what_comes_after_a_recipes_own_stage_is_walked_though_nothing_is_foretold(tmp_path: Path) -> None:
+    own = tmp_path / "recipes/halved/recipe.py"
+    own.parent.mkdir(parents=True)
+    own.write_text(
+        "from harness.training import sft, sources\n"
+        "SECTIONS = {'world', 'sft'}\n"
+        "def halve(out, pairs, *, progress): ...\n"
+        "def train(run, config, seed):\n"
+        "    base, pairs = sources.open_judge(run, config), sources.open_pairs(run, config)\n"
+        "    return sft.fine_tune(run, config, base, run(halve, pairs), seed=seed)\n"
+    )
+    steps = walk(*resolved("halved", roots=[tmp_path, *content_roots()]), tmp_path / "cache")
+    assert [(step.stage, step.loads) for step in steps[-2:]] == [("halve", ()), ("sft", ())]
+
+
 def test_every_stage_of_our_recipes_is_foretold_or_costs_nothing(tmp_path: Path) -> None:
     nothing = {
         "base-judge",
