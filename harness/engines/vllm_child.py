@@ -4,20 +4,27 @@ Standard library only, since nothing of the harness is installed there. The harn
 standard input: when it closes, however the harness ended, the whole process group goes.
 """
 
+import contextlib
 import os
 import runpy
 import signal
-import threading
 
 
-def _stop_with_parent() -> None:
+def _watch() -> None:
+    """Wait for the end of the harness in a process apart, in no group of the server's, and end that group."""
+    group = os.getpgrp()
+    if os.fork():
+        return
+    os.setsid()
     # nobody writes to it, so that this returns when its other end is closed
     os.read(0, 1)
-    os.killpg(0, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+    os._exit(0)
 
 
-# vLLM starts processes of its own, which read this file again under another name. They watch too, since whoever ends
-# a worker of Ray's ends the server by its number and leaves those it started
-threading.Thread(target=_stop_with_parent, daemon=True).start()
+# vLLM starts processes of its own, which may read this file again under another name
 if __name__ == "__main__":
+    # no thread of the server's: Ray ends a worker's child by its number, and with it the thread, but not its children
+    _watch()
     runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)
