@@ -396,7 +396,7 @@ class DpoSettings(ComputingSection):
 class RewardSettings(ComputingSection):
     """A scalar reward head on the judge, trained on the labels by Bradley and Terry's model."""
 
-    learning_rate: float = Field(8e-4, gt=0)
+    learning_rate: float = Field(3e-4, gt=0)
     epochs: float = Field(3.0, gt=0)
     """Passes over the pairs: 1 reads both responses of each pair once."""
     batch_size: int = Field(32, ge=1)
