@@ -257,6 +257,17 @@ class ScoredInfo(BaseModel):
     scores: dict[str, list[int]] = {}
 
 
+class ScorerInfo(BaseModel):
+    """What `scorer-accuracy` records, of the embedded world alone: shares that are right; None where there are none."""
+
+    label: float | None = None
+    samples: float | None = None
+    majority: float | None = None
+    best: float | None = None
+    chosen: float | None = None
+    differing: int = 0
+
+
 class Split(NamedTuple):
     """The confidence split of a run's recipe."""
 
@@ -279,6 +290,8 @@ class Scored(NamedTuple):
     counts: dict[str, list[int]]
     """Per verdict, the judgments in equal bins of [0, 1]; empty where the run did not record them."""
     means: dict[str, float]
+    right: list[tuple[str, float]]
+    """What was right how often, in the mean over seeds; empty where the truth is not known."""
 
 
 class Cost(NamedTuple):

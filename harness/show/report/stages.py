@@ -15,6 +15,7 @@ from harness.show.report.model import (
     ExpertsInfo,
     Scored,
     ScoredInfo,
+    ScorerInfo,
     Side,
     Split,
     SplitInfo,
@@ -101,7 +102,24 @@ def scores_of(side: Side) -> Scored | None:
         name: sum(info.judgments * info.mean.get(name, 0) for info in infos) / max(1, judgments)
         for name in dict.fromkeys(name for info in infos for name in info.mean)
     }
-    return Scored(side.role, side.name, judgments, counts, means)
+    return Scored(side.role, side.name, judgments, counts, means, _right(side))
+
+
+TOLD = {
+    "label": "the label",
+    "samples": "a sampled judgment",
+    "majority": "the verdict of most samples",
+    "best": "the best-scored judgment",
+    "chosen": "the chosen one of two verdicts",
+}
+"""In words, the shares of `scorer-accuracy`."""
+
+
+def _right(side: Side) -> list[tuple[str, float]]:
+    """Return how often scorer, samples and label are right on the sampled pairs, in the mean over seeds."""
+    infos = [info for _, info in _infos(side, "scorer-accuracy", ScorerInfo)]
+    shares = {name: [share for info in infos if (share := getattr(info, name)) is not None] for name in TOLD}
+    return [(TOLD[name], sum(found) / len(found)) for name, found in shares.items() if found]
 
 
 def costs_of(stages: Sequence[StageRecord]) -> list[Cost]:

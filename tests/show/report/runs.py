@@ -154,6 +154,7 @@ def trained() -> list[StageRecord]:
             None,
             {"judgments": 5, "mean": {"valid_format": 1.0}, "scores": {"for the label": [0, 2], "against it": [3, 0]}},
         ),
+        ("scorer-accuracy", None, {"label": 0.25, "samples": 0.875, "best": 0.9, "chosen": None, "differing": 0}),
         (
             "dpo",
             0,

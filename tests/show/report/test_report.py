@@ -91,7 +91,15 @@ def test_what_stages_recorded_is_drawn_and_what_they_did_not_is_said(tmp_path: P
     candidate, baseline = embedded_pair(tmp_path)
     page = render(gather(candidate, baseline, None, ROOTS))
     assert "the course of" not in page
-    for words in ("Confidence split of", "SFT: loss", "DPO: reward margin", "Sampled judgments of", "0.25"):
+    for words in (
+        "Confidence split of",
+        "SFT: loss",
+        "DPO: reward margin",
+        "Sampled judgments of",
+        "the best-scored judgment",
+        "87.5",
+        "0.25",
+    ):
         assert words in page
     controls = " ".join(Reader(page).text.split()).partition("Agreement with the label on 3 pairs")[2]
     for words in ("its own caption66.7100.0", "no caption33.312.3", "another image’s––", "off by 57 points"):
