@@ -51,9 +51,10 @@ class SweepFile(BaseModel):
     cells: dict[str, Chosen] = {}
     """By label, what sets a cell apart."""
     grid: dict[str, list[Any]] = {}
-    """In place of `cells`: their product. The first key varies slowest."""
+    """Every combination is a cell, or has each of `cells`. The first key varies slowest."""
     baseline: str | Chosen | None = None
-    """The label of the cell that the others are compared with; None is the first.
+    """The label of the cell that the others are compared with; None is the first. Where each combination of a grid has
+    cells, that is the one of the same combination.
 
     Or what sets it apart from a cell, `{recipe: distill}` for one: each cell is then compared with the one that is like
     it but for that.
@@ -176,24 +177,29 @@ def _validated(path: Path, content: Any) -> SweepFile:
             raise unknown(f"field of {path}", str(first["loc"][-1]), known) from None
         told = "" if first["type"] == "missing" else f" = {str(first['input'])[:80]!r}"
         raise HarnessError(f"{path}, field {field}{told}: {first['msg']}.", EXAMPLE) from None
-    if bool(file.cells) == bool(file.grid):
-        both = "both cells and a grid" if file.cells else "neither cells nor a grid"
-        raise HarnessError(f"{path} has {both}.", "Write `grid: {section.key: [value, value]}`, or cells by label.")
+    if not file.cells and not file.grid:
+        fix = "Write `grid: {section.key: [value, value]}`, or cells by label."
+        raise HarnessError(f"{path} has neither cells nor a grid.", fix)
     return file
 
 
 def _cells(path: Path, file: SweepFile) -> dict[str, Chosen]:
     """Lay out what sets each cell apart, by label."""
-    count = prod(map(len, file.grid.values())) if file.grid else len(file.cells)
+    combinations = prod(map(len, file.grid.values()))
+    count = combinations * max(1, len(file.cells))
     if count > MOST_CELLS or count == 0:
         raise HarnessError(f"{path} has {count:,} cells.", f"Between 1 and {MOST_CELLS:,} make a sweep.")
-    if not file.grid:
-        return file.cells
-    chosen = [dict(zip(file.grid, values, strict=True)) for values in product(*file.grid.values())]
-    found = {_label(own): own for own in chosen}
-    if len(found) < count:
+    grid = [dict(zip(file.grid, values, strict=True)) for values in product(*file.grid.values())]
+    if len({_label(own) for own in grid}) < combinations:
         raise HarnessError(f"{path}, field grid: a value comes twice.", "Write each value of a setting once.")
-    return found
+    return {
+        _joined(shared, name): {**shared, **own} for shared in grid for name, own in (file.cells or {"": {}}).items()
+    }
+
+
+def _joined(shared: Chosen, name: str) -> str:
+    """Label one of the cells of a combination of the grid."""
+    return ": ".join(filter(None, (_label(shared), name)))
 
 
 def _label(chosen: Chosen) -> str:
@@ -226,12 +232,13 @@ def _check_axis(path: Path, x: str, chosen: Mapping[str, Chosen]) -> None:
 
 def _reference(path: Path, file: SweepFile, label: str, chosen: Mapping[str, Chosen]) -> str:
     """Find the label of the cell that a cell is compared with."""
-    if file.baseline is None:
-        return next(iter(chosen))
-    if isinstance(file.baseline, str):
-        if file.baseline not in chosen:
-            raise unknown(f"cell of {path}", file.baseline, chosen, "`baseline` names it.")
-        return file.baseline
+    if file.baseline is None or isinstance(file.baseline, str):
+        known = file.cells or chosen
+        name = next(iter(known)) if file.baseline is None else file.baseline
+        if name not in known:
+            raise unknown(f"cell of {path}", name, known, "`baseline` names it.")
+        shared = {key: value for key, value in chosen[label].items() if key in file.grid} if file.cells else {}
+        return _joined(shared, name)
     wanted = chosen[label] | file.baseline
     for other, own in chosen.items():
         if own == wanted:
