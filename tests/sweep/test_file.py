@@ -43,7 +43,7 @@ def test_a_reference_may_be_like_each_cell_but_for_one_value(tmp_path: Path) -> 
 
 
 def test_each_combination_of_a_grid_may_have_cells_and_its_own_reference(tmp_path: Path) -> None:
-    grid = "recipe: carevl\ngrid: {world.seed: [0, 1]}\n"
+    grid = "grid: {world.seed: [0, 1]}\n"
     cells = "cells: {filter: {recipe: high-confidence}, weak: {dpo.beta: 0.5}}\n"
     sweep = read_sweep(write(tmp_path, HEAD + grid + cells))
     assert [(cell.label, cell.reference) for cell in sweep.cells] == [
