@@ -164,6 +164,12 @@ def _check_choices(config: RunConfig, recipe: Recipe | None) -> None:
         find_negatives(config.negatives.rule)
     if config.scoring:
         find_dimensions(config.scoring.weights)
+        if config.scoring.weights.get("truth"):
+            fix = "Recipe headroom scores by it, and competes with nothing."
+            raise HarnessError("scoring.weights.truth: no recipe that competes may know the truth.", fix)
+    if config.experts and config.experts.teacher_taste and config.preferences != "embedded":
+        fix = "Leave it 0; it is a dial of the embedded world."
+        raise HarnessError(f"experts.teacher_taste = {config.experts.teacher_taste} on other pairs.", fix)
     if config.training:
         if config.reward and config.training.liger:
             raise HarnessError("training.liger=true: Liger's kernels know no reward head.", "Drop it.")

@@ -1,22 +1,23 @@
 """Regimes change what captions and experts say, and nothing else of the world."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from harness.embedded import world
 from harness.embedded.data import benchmark_rows, preference_rows
 from harness.embedded.regimes import REGIMES
+from harness.errors import HarnessError
 from harness.registry import content_roots, load_recipe
 from harness.resolve import resolve_config
 from harness.settings import WorldSettings
 
 
-def config(*assignments: str):
+def config(*assignments: str, **given: str):
     roots = content_roots()
-    return resolve_config(
-        {"recipe": "carevl", "tasks": ["vlrewardbench"]}, assignments, roots, load_recipe("carevl", roots)
-    )
+    about = {"recipe": "carevl", "tasks": ["vlrewardbench"], **given}
+    return resolve_config(about, assignments, roots, load_recipe("carevl", roots))
 
 
 @pytest.mark.parametrize("regime", REGIMES)
@@ -31,6 +32,15 @@ def test_a_regime_sets_its_dials_in_the_record(regime: str) -> None:
 def test_a_dial_that_is_set_wins_over_its_regime() -> None:
     world_ = config("world.regime=thin-captions", "world.caption_sizes=0.25").world
     assert (world_.caption_sizes, world_.caption_places) == (0.25, 0.0)
+
+
+def test_dials_of_the_embedded_world_are_refused_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match="no recipe that competes may know the truth"):
+        config("scoring.weights.truth=1")
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("{}")
+    with pytest.raises(HarnessError, match="teacher_taste = 0.5 on other pairs"):
+        config("experts.teacher_taste=0.5", preferences=str(pairs))
 
 
 def rows_of(regime: str):
