@@ -39,7 +39,7 @@ def test_dials_of_the_embedded_world_are_refused_elsewhere(tmp_path: Path) -> No
         config("scoring.weights.truth=1")
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text("{}")
-    with pytest.raises(HarnessError, match="teacher_taste = 0.5 on other pairs"):
+    with pytest.raises(HarnessError, match=r"teacher_taste = 0\.5 on other pairs"):
         config("experts.teacher_taste=0.5", preferences=str(pairs))
 
 
