@@ -9,20 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.config import RunConfig
 from harness.data.preferences import stream_pairs
 from harness.settings import WorldSettings
 from harness.training.agreement import calibration, precision_curve, together, was_read
 from harness.training.confidence import read_split
 from harness.training.sources import PAIRS
-from harness.training.stages import Artifact, Progress, Stages
-
-
-def report(run: Stages, config: RunConfig, pairs: Artifact, split: Artifact) -> None:
-    """Report it, where the pairs are the embedded world's."""
-    if config.preferences == "embedded":
-        assert config.world is not None
-        run(filter_accuracy, pairs, split, config.world.of_pairs())
+from harness.training.stages import Artifact, Progress
 
 
 def filter_accuracy(

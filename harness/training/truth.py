@@ -1,7 +1,7 @@
 """What the embedded world knows of its own labels: for ceilings, and for figures about a method; never for a method."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,11 @@ def true_preferences(out: Path, pairs: Artifact, world: WorldSettings, *, progre
     return {"pairs": count, "relabelled": sum(not t.label_right for t in truth.values())}
 
 
-def report(run: Stages, config: RunConfig, scored: Artifact, contrasts: Artifact) -> None:
-    """Report how often the scorer is right, where the pairs are the embedded world's."""
+def report(run: Stages, config: RunConfig, stage: Callable[..., dict[str, Any]], *inputs: Artifact) -> None:
+    """Run a stage that sets `inputs` beside the truth, where the pairs are the embedded world's."""
     if config.preferences == "embedded":
         assert config.world is not None
-        run(scorer_accuracy, scored, contrasts, config.world.of_pairs())
+        run(stage, *inputs, config.world.of_pairs())
 
 
 def scorer_accuracy(

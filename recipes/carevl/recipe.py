@@ -1,18 +1,8 @@
 """CAREVL: SFT where textual experts confirm the label, then DPO on scored judgments of the rest."""
 
-from harness.training import (
-    captions,
-    confidence,
-    dpo,
-    experts,
-    filter_truth,
-    negatives,
-    sampling,
-    scoring,
-    sft,
-    sources,
-    truth,
-)
+from harness.training import captions, confidence, dpo, experts, negatives, sampling, scoring, sft, sources
+from harness.training.filter_truth import filter_accuracy
+from harness.training.truth import report, scorer_accuracy
 
 SECTIONS = {"world", "captions", "experts", "confidence", "sft", "sampling", "scoring", "negatives", "dpo"}
 
@@ -26,7 +16,7 @@ def confident_pairs(run, config):
     base, pairs = captioned_pairs(run, config)
     scores = run(experts.expert_scores, pairs, config.experts)
     split = run(confidence.split_by_confidence, pairs, scores, config.confidence)
-    filter_truth.report(run, config, pairs, split)
+    report(run, config, filter_accuracy, pairs, split)
     return base, pairs, scores, split
 
 
@@ -48,6 +38,6 @@ def prefer(run, config, seed, base, tuned, pairs, scores, split, told=None):
     for _ in range(config.dpo.rounds):
         scored = scored_judgments(run, config, seed, base, tuned, pairs, scores, split, told)
         contrasts = run(negatives.sample_negatives, scored, config.negatives, seed=seed)
-        truth.report(run, config, scored, contrasts)
+        report(run, config, scorer_accuracy, scored, contrasts)
         tuned = run(dpo.dpo, tuned, pairs, contrasts, config.judge, config.dpo.once(), seed=seed)
     return tuned

@@ -12,10 +12,11 @@ from harness.config import RunConfig
 from harness.data.preferences import write_preferences
 from harness.embedded.data import preference_rows, preference_truth
 from harness.settings import WorldSettings
-from harness.training import filter_truth
 from harness.training.agreement import SHARES, calibration, left_out_curve, precision_curve, together, told_in_full
+from harness.training.filter_truth import filter_accuracy
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Stages
+from harness.training.truth import report
 from tests.training.test_stages import Watch
 
 margins_ = arrays(float, (40, 3), elements=st.integers(-50, 50).map(lambda tenths: tenths / 10))
@@ -95,9 +96,9 @@ def test_the_truth_is_told_of_the_embedded_world_alone(tmp_path: Path) -> None:
     high = [name for name, margins in knows.items() if margins[0] > 0]
     pairs, split = Artifact("pairs", "pairs", tmp_path), split_of(tmp_path, high, knows)
     run = Stages(tmp_path / "cache", Watch())
-    filter_truth.report(run, RunConfig(tasks=["t"], preferences="pairs.jsonl", world=world), pairs, split)
+    report(run, RunConfig(tasks=["t"], preferences="pairs.jsonl", world=world), filter_accuracy, pairs, split)
     assert run.records == []
-    filter_truth.report(run, RunConfig(tasks=["t"], world=world), pairs, split)
+    report(run, RunConfig(tasks=["t"], world=world), filter_accuracy, pairs, split)
     told = run.records[0].info
     labels = np.mean([one.label_right for one in truth.values()])
     assert (told["precision"], told["recall"], told["pairs"]) == (1, 1, 200)
