@@ -223,7 +223,7 @@ def test_a_run_killed_in_every_stage_ends_as_an_unbroken_one(tmp_path: Path) -> 
     kill_when(broken, arguments, part_of(broken, "sft", "checkpoints/checkpoint-*/trainer_state.json"))
     unfinished = harness(broken, *arguments, code=2)
     assert "Add --resume" in unfinished
-    kill_when(broken, resume, part_of(broken, "sample-judgments", "samples.jsonl"))
+    kill_when(broken, resume, part_of(broken, "sample-judgments", "tuned/free.jsonl"))
     kill_when(broken, resume, part_of(broken, "dpo", "checkpoints/checkpoint-*/trainer_state.json"))
     answers = runs(broken)["carevl"] / "judgments-vlrewardbench.jsonl"
     kill_when(broken, resume, lambda: answers.exists() and answers.stat().st_size > 0)

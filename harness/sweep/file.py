@@ -1,5 +1,6 @@
 """The file of a sweep: what its cells share, what sets each apart, and which one a cell is compared with."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -267,5 +268,6 @@ def _cell(path: Path, file: SweepFile, label: str, chosen: Chosen, reference: st
 
 def as_yaml(value: Any) -> str:
     """Write a value as `--set` reads it."""
-    told = yaml.safe_dump(value, default_flow_style=True, width=inf, allow_unicode=True)
+    printable = json.dumps(value, ensure_ascii=False, default=str).isprintable()
+    told = yaml.safe_dump(value, default_flow_style=True, width=inf, allow_unicode=printable)
     return told.removesuffix("\n...\n").strip()
