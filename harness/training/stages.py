@@ -228,8 +228,8 @@ def _users_root(top: str) -> Path | None:
     """Find the folder that a module is imported from; None for an installed one, whose version is in the key."""
     try:
         spec = importlib.util.find_spec(top)
-    except ValueError:
-        # raised for a module without a specification, as `__main__` is
+    except (ValueError, ModuleNotFoundError):
+        # a module without a specification, as `__main__` is, or one that is not there
         return None
     places = [*(spec.submodule_search_locations or ())] if spec else []
     file = places[0] if places else spec.origin if spec else None
