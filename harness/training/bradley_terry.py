@@ -57,7 +57,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         """Add to a training entry the mean difference of rewards, and the share of labels with the greater one."""
         if "loss" in logs and self.seen:
             seen = self.accelerator.gather(torch.stack(self.seen)).mean(0)
-            logs |= {"margin": float(seen[0]), "accuracy": float(seen[1])}
+            logs |= {"margin": float(seen[0]), "right": float(seen[1])}
             self.seen.clear()
         super().log(logs, *arguments, **named)
 

@@ -83,7 +83,7 @@ def tune(job: RewardJob, progress: Progress) -> dict[str, Any]:
     model, adapter = starting_model(job, halfway)
     trainer = PreferenceTrainer(model, adapter, arguments, rows, processor, job.settings, [ReportProgress(progress)])
     log = train_and_save(trainer, job, format_, halfway)
-    names = ("step", "loss", "margin", "accuracy")
+    names = ("step", "loss", "margin", "right")
     curve = [{name: entry[name] for name in names} for entry in log]
     (job.out / "log.json").write_text(json.dumps(curve))
     return {

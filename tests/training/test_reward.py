@@ -96,7 +96,7 @@ def test_it_begins_at_chance_and_learns_the_labels(trained, house: House) -> Non
     found = rewards(job.out, house.responses())
     right = [chosen > rejected for chosen, rejected in zip(found[::2], found[1::2], strict=True)]
     assert sum(right) >= 12
-    assert info["curve"]["accuracy"][-1] > 0.7
+    assert info["curve"]["right"][-1] > 0.7
 
 
 def test_a_checkpoint_says_what_it_is_and_writes_nothing(trained, house: House) -> None:
