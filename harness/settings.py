@@ -259,28 +259,37 @@ class ConfidenceSettings(Section):
     """`unanimous`, `majority` or `margin:T`."""
 
 
-class SftSettings(ComputingSection):
-    """Supervised fine-tuning of the judge."""
+class OptimisingSection(ComputingSection):
+    """Settings of a training: how its weights are moved. Each training gives the defaults that it has."""
 
-    learning_rate: float = Field(8e-4, gt=0)
-    epochs: float = Field(1.5, gt=0)
-    """Passes over the pairs in both orders: 1 shows each pair twice."""
-    batch_size: int = Field(32, ge=1)
-    micro_batch_size: int = Field(32, ge=1)
+    learning_rate: Annotated[float, Field(gt=0)]
+    epochs: Annotated[float, Field(gt=0)]
+    batch_size: Annotated[int, Field(ge=1)]
+    micro_batch_size: Annotated[int, Field(ge=1)]
     warmup: float = Field(0.05, ge=0, lt=1)
     """Share of the updates over which the learning rate rises."""
     weight_decay: float = Field(0.01, ge=0)
     adam_beta2: float = Field(0.98, gt=0, lt=1)
+    max_tokens: int | None = Field(None, ge=1)
+    """Rows whose prompt and any one answer are longer are left out, and counted."""
+    gradient_checkpointing: bool = False
+    save_steps: int = Field(100, ge=1)
+
+
+class SftSettings(OptimisingSection):
+    """Supervised fine-tuning of the judge."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 8e-4
+    epochs: Annotated[float, Field(gt=0)] = 1.5
+    """Passes over the pairs in both orders: 1 shows each pair twice."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    micro_batch_size: Annotated[int, Field(ge=1)] = 32
     rationale: Literal["auto", "none", "response", "data", "model"] = "auto"
     """What the judge learns to say before its verdict: `none` nothing; `response` the preferred response, cut; `data`
     what the data say; `model` what the base judge says for the labelled answer; `auto` is `data` where the data say
     something, else `response`."""
     rationale_words: int = Field(40, ge=0)
     """Words kept of the preferred response where that is what the judge learns to say."""
-    max_tokens: int | None = Field(None, ge=1)
-    """Rows whose prompt and answer are longer are left out, and counted."""
-    gradient_checkpointing: bool = False
-    save_steps: int = Field(100, ge=1)
     judge_every: int | None = Field(None, ge=1)
     """Updates between two judgings of held-out pairs, greedy and in both orders; None holds out nothing."""
     held_out: float = Field(0.02, gt=0, lt=1)
@@ -305,8 +314,7 @@ class SftSettings(ComputingSection):
 
     def like(self, other: "DpoSettings") -> "SftSettings":
         """Return these settings with the optimisation of another training in their place."""
-        shared = set(type(self).model_fields) & set(type(other).model_fields)
-        return self.model_copy(update={name: getattr(other, name) for name in shared})
+        return self.model_copy(update={name: getattr(other, name) for name in OptimisingSection.model_fields})
 
 
 class SamplingSettings(AnsweringSection):
@@ -361,7 +369,7 @@ class NegativeSettings(Section):
     """Contrasts an item may give, over both orders."""
 
 
-class DpoSettings(ComputingSection):
+class DpoSettings(OptimisingSection):
     """Direct preference optimisation over pairs of judgments."""
 
     loss: Literal[
@@ -373,46 +381,34 @@ class DpoSettings(ComputingSection):
     """Chance that chosen and rejected are exchanged, as `robust` and `exo_pair` suppose it (above 0 for them)."""
     rounds: int = Field(1, ge=1)
     """Times that is sampled, scored and trained, each on the judge of the one before."""
-
-    learning_rate: float = Field(1e-4, gt=0)
-    epochs: float = Field(1.0, gt=0)
-    batch_size: int = Field(16, ge=1)
-    micro_batch_size: int = Field(16, ge=1)
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    epochs: Annotated[float, Field(gt=0)] = 1.0
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    micro_batch_size: Annotated[int, Field(ge=1)] = 16
     warmup: float = Field(0.1, ge=0, lt=1)
     beta: float = Field(0.1, gt=0)
     sft_weight: float = Field(0.1, ge=0)
     """Weight of the chosen judgment's log-likelihood beside the preference loss."""
     weight_decay: float = Field(0.0, ge=0)
-    adam_beta2: float = Field(0.98, gt=0, lt=1)
-    max_tokens: int | None = Field(None, ge=1)
-    gradient_checkpointing: bool = False
-    save_steps: int = Field(100, ge=1)
 
     def once(self) -> "DpoSettings":
         """Return the settings of one round, so that one round more repeats none."""
         return self.model_copy(update={"rounds": 1})
 
 
-class RewardSettings(ComputingSection):
+class RewardSettings(OptimisingSection):
     """A scalar reward head on the judge, trained on the labels by Bradley and Terry's model."""
 
-    learning_rate: float = Field(3e-4, gt=0)
-    epochs: float = Field(3.0, gt=0)
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    epochs: Annotated[float, Field(gt=0)] = 3.0
     """Passes over the pairs: 1 reads both responses of each pair once."""
-    batch_size: int = Field(32, ge=1)
+    batch_size: Annotated[int, Field(ge=1)] = 32
     """Pairs an update."""
-    micro_batch_size: int = Field(32, ge=1)
-    warmup: float = Field(0.05, ge=0, lt=1)
-    weight_decay: float = Field(0.01, ge=0)
-    adam_beta2: float = Field(0.98, gt=0, lt=1)
+    micro_batch_size: Annotated[int, Field(ge=1)] = 32
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)
     """Chance that a label is wrong, as the loss supposes it."""
     margin: float = Field(0.0, ge=0)
     """By how much the chosen response's reward is to exceed the other's, in the loss."""
-    max_tokens: int | None = Field(None, ge=1)
-    """Pairs of which question and a response are longer are left out, and counted."""
-    gradient_checkpointing: bool = False
-    save_steps: int = Field(100, ge=1)
 
 
 class TrainingSettings(Section):

@@ -3,10 +3,10 @@
 import math
 
 from harness.errors import HarnessError
-from harness.settings import DpoSettings, RewardSettings, SftSettings
+from harness.settings import OptimisingSection
 
 
-def accumulation(name: str, settings: SftSettings | DpoSettings | RewardSettings, world: int) -> int:
+def accumulation(name: str, settings: OptimisingSection, world: int) -> int:
     """Count the batches that each process adds up before an update; rows per update are `batch_size` throughout.
 
     Args:
@@ -30,6 +30,6 @@ def accumulation(name: str, settings: SftSettings | DpoSettings | RewardSettings
     return settings.batch_size // (micro * world)
 
 
-def updates_for(rows: int, settings: SftSettings | DpoSettings | RewardSettings) -> int:
+def updates_for(rows: int, settings: OptimisingSection) -> int:
     """Count the optimiser updates that `rows` rows take."""
     return max(1, math.ceil(rows / settings.batch_size * settings.epochs))
