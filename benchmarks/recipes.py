@@ -126,7 +126,7 @@ def filter_report(result: TaskResult) -> str:
     right = {name for name, t in truth.items() if t.label_right}
     precision, recall = len(high & right) / len(high), len(high & right) / len(right)
     agreement = ", ".join(percent(a) for a in stage.info["agreement"].values())
-    correlation = ", ".join(f"{pair}: {value:.2f}" for pair, value in stage.info["disagreement_correlation"].items())
+    correlation = ", ".join(f"{pair}: {told['phi']:.2f}" for pair, told in stage.info["experts_together"].items())
     return (
         f"The teacher's labels are right on {percent(len(right) / len(truth))} %. The filter keeps "
         f"{percent(len(high) / len(truth))} % of the pairs with precision {percent(precision)} % and recall "

@@ -5,6 +5,7 @@ the labelled response, and of the pairs that were read: a pair without a caption
 of it decides anything: it is there to be looked at.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,36 @@ SHARES = tuple(share / 20 for share in range(1, 21))
 """Shares of the pairs that a threshold keeps, where its precision is told."""
 
 
-def told_in_full(margins: Margins) -> dict[str, Any]:
-    """Tell what can be told without knowing the truth."""
-    margins = margins[was_read(margins)]
+def told_in_full(margins: Margins, keep: NDArray[np.bool_], slices: Sequence[str | None]) -> dict[str, Any]:
+    """Tell what can be told without knowing the truth.
+
+    Args:
+        margins: of every pair.
+        keep: which pairs are high-confidence.
+        slices: of each pair, where the data say.
+    """
+    read = margins[was_read(margins)]
     return {
-        "experts_together": together(margins > 0),
-        "calibration": calibration(margins),
-        "left_out_curve": left_out_curve(margins),
+        **by_slice(margins > 0, keep, slices),
+        "experts_together": together(read > 0),
+        "calibration": calibration(read),
+        "left_out_curve": left_out_curve(read),
+    }
+
+
+def by_slice(agrees: NDArray[np.bool_], keep: NDArray[np.bool_], slices: Sequence[str | None]) -> dict[str, Any]:
+    """Tell how often each expert agrees with the label, shape [pairs, experts], in all and by slice."""
+    names = np.array([name or "all" for name in slices])
+    return {
+        "agreement": {f"expert {i}": round(float(a), 4) for i, a in enumerate(agrees.mean(axis=0))},
+        "by_slice": {
+            str(name): {
+                "pairs": int((names == name).sum()),
+                "kept": round(float(keep[names == name].mean()), 4),
+                "agreement": [round(float(a), 4) for a in agrees[names == name].mean(axis=0)],
+            }
+            for name in np.unique(names)
+        },
     }
 
 

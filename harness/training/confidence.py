@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from harness.data.preferences import stream_pairs
 from harness.errors import HarnessError, unknown
 from harness.settings import ConfidenceSettings
-from harness.training.agreement import told_in_full
+from harness.training.agreement import Margins, told_in_full
 from harness.training.experts import read_scores
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Progress
 
-Margins = NDArray[np.float64]
-"""Normalised margins, shape [pairs, experts]: chosen minus rejected, in each expert's own spread."""
 Rule = Callable[[Margins], NDArray[np.bool_]]
 
 
@@ -84,33 +82,8 @@ def split_by_confidence(
             "Choose a weaker rule, such as majority.",
         )
     (out / "split.json").write_text(json.dumps(split))
-    told = {**agreement(margins, keep, rows), **told_in_full(margins)}
+    told = told_in_full(margins, keep, [row["slice"] for row in rows])
     return {"kept": len(split["high"]), "share": round(float(keep.mean()), 4), **told}
-
-
-def agreement(margins: Margins, keep: NDArray[np.bool_], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Tell how often each expert agrees with the label, by slice too, and how errors correlate."""
-    agrees = margins > 0
-    slices = np.array([row["slice"] or "all" for row in rows])
-    report: dict[str, Any] = {
-        "agreement": {f"expert {i}": round(float(a), 4) for i, a in enumerate(agrees.mean(axis=0))},
-        "by_slice": {
-            str(name): {
-                "pairs": int((slices == name).sum()),
-                "kept": round(float(keep[slices == name].mean()), 4),
-                "agreement": [round(float(a), 4) for a in agrees[slices == name].mean(axis=0)],
-            }
-            for name in np.unique(slices)
-        },
-    }
-    correlation = {}
-    for i in range(agrees.shape[1]):
-        for j in range(i + 1, agrees.shape[1]):
-            both = agrees[:, [i, j]]
-            constant = both.std(axis=0).min() == 0
-            correlation[f"{i}-{j}"] = None if constant else round(float(np.asarray(np.corrcoef(both.T))[0, 1]), 4)
-    report["disagreement_correlation"] = correlation
-    return report
 
 
 def read_split(split: Artifact) -> dict[str, Any]:

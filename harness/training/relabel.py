@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from harness.data.canonical import write_rows
 from harness.data.preferences import COLUMNS, exchanged, stream_pairs
 from harness.data.tables import Row
-from harness.training.confidence import Margins, normalised_margins
+from harness.training.agreement import Margins
+from harness.training.confidence import normalised_margins
 from harness.training.experts import read_scores
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Progress

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from harness.errors import HarnessError
-from harness.training.confidence import agreement, find_rule, normalised_margins
+from harness.training.agreement import told_in_full
+from harness.training.confidence import find_rule, normalised_margins
 
 margins = arrays(float, (20, 3), elements=st.integers(-50, 50).map(lambda tenths: tenths / 10))
 
@@ -37,9 +38,8 @@ def test_a_wrong_rule_is_one_line(spec: str) -> None:
 
 def test_the_report_names_slices_and_correlations() -> None:
     m = np.array([[1.0, 1, -1], [1, 1, 1], [-1, -1, 1], [1, 1, -1]])
-    rows = [{"slice": "a"}, {"slice": "a"}, {"slice": "b"}, {"slice": None}]
-    report = agreement(m, find_rule("unanimous")(m), rows)
+    report = told_in_full(m, find_rule("unanimous")(m), ["a", "a", "b", None])
     assert report["agreement"]["expert 0"] == 0.75
     assert report["by_slice"]["a"]["kept"] == 0.5
-    assert report["disagreement_correlation"]["0-1"] == 1
-    assert report["disagreement_correlation"]["0-2"] < 0
+    assert report["experts_together"]["0-1"]["phi"] == 1
+    assert report["experts_together"]["0-2"]["phi"] < 0
