@@ -225,16 +225,19 @@ def _scored(
     """Open one expert and let it score; it is closed before the next is opened."""
     with closing(Expert(name, settings, work)) as expert:
         scores, done, rows = np.zeros((count, 2)), 0, stream_pairs(path)
-        taste = np.zeros((count, 2))
         while part := list(islice(rows, PAIRS_AT_A_TIME)):
-            here = slice(done, done + len(part))
-            scores[here], taste[here] = _both(expert, name, part, settings, progress), _taste(part)
+            scores[done : done + len(part)] = _both(expert, name, part, settings, progress)
             done += len(part)
-        weight = _weight_of_taste(scores, taste, settings)
-        agreement = {"own_caption": _agreement((scores + weight * taste)[controls.places])}
-        for control, rows_ in (("no_caption", controls.no_caption), ("other_caption", controls.other_caption)):
-            agreement[control] = _agreement(_both(expert, name, rows_, settings, progress) + weight * _taste(rows_))
-        return Scored(scores + weight * taste, agreement, expert.words.cut, expert.words.longer)
+        others = {"no_caption": controls.no_caption, "other_caption": controls.other_caption}
+        controlled = {control: _both(expert, name, part, settings, progress) for control, part in others.items()}
+        if settings.teacher_taste:
+            taste = _taste(stream_pairs(path, ["chosen", "rejected"]))
+            weight = settings.teacher_taste * _spread(scores) / _spread(taste)
+            scores += weight * taste
+            controlled = {control: each + weight * _taste(others[control]) for control, each in controlled.items()}
+        agreement = {"own_caption": _agreement(scores[controls.places])}
+        agreement |= {control: _agreement(each) for control, each in controlled.items()}
+        return Scored(scores, agreement, expert.words.cut, expert.words.longer)
 
 
 def score_pairs(
@@ -242,12 +245,11 @@ def score_pairs(
 ) -> NDArray[np.float64]:
     """Open an expert and let it score both responses of pairs that are in memory; shape [pairs, 2]."""
     with closing(Expert(name, settings, work)) as expert:
-        scores, taste = _both(expert, name, rows, settings, progress), _taste(rows)
-        return scores + _weight_of_taste(scores, taste, settings) * taste
-
-
-def _weight_of_taste(scores: NDArray[np.float64], taste: NDArray[np.float64], settings: ExpertSettings) -> float:
-    return settings.teacher_taste and settings.teacher_taste * _spread(scores) / _spread(taste)
+        scores = _both(expert, name, rows, settings, progress)
+    if settings.teacher_taste:
+        taste = _taste(rows)
+        scores += settings.teacher_taste * _spread(scores) / _spread(taste) * taste
+    return scores
 
 
 def _both(
@@ -267,7 +269,7 @@ def _both(
     return scores
 
 
-def _taste(rows: Sequence[Row]) -> NDArray[np.float64]:
+def _taste(rows: Iterable[Row]) -> NDArray[np.float64]:
     """Say how much the embedded world's teacher likes the sound of both responses; shape [pairs, 2]."""
     from harness.embedded.teacher import surface
 
