@@ -15,7 +15,7 @@ def number(value: float) -> str:
 
 
 def logistic(value: float) -> float:
-    """Return P, by Bradley and Terry's model, that the response is better whose reward is the greater by `value`."""
+    """Map a real number to (0, 1), as Bradley and Terry's model maps a difference of rewards to P(better)."""
     small = math.exp(-abs(value))
     return 1 / (1 + small) if value >= 0 else small / (1 + small)
 

@@ -1,7 +1,6 @@
 """Negative sampling: which scored judgments become chosen and rejected."""
 
 import itertools
-import json
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 
 from harness.errors import unknown
 from harness.settings import NegativeSettings
+from harness.training.lines import read_lines, write_lines
 from harness.training.stages import Artifact, Progress
 
 Judgment = dict[str, Any]
@@ -83,7 +83,7 @@ def sample_negatives(
     """
     rule = find_rule(settings.rule)
     rng = random.Random(f"negatives {seed}")
-    records = [json.loads(line) for line in (scored.path / "scored.jsonl").read_text(encoding="utf-8").splitlines()]
+    records = read_lines(scored.path / "scored.jsonl")
     orders = Counter(record["id"] for record in records)
     pairs = []
     for record in records:
@@ -105,7 +105,7 @@ def sample_negatives(
                     "gap": round(chosen["score"] - rejected["score"], 6),
                 }
             )
-    (out / "contrasts.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
+    write_lines(out / "contrasts.jsonl", pairs)
     differ = sum(pair["verdicts_differ"] for pair in pairs)
     verdicts = [{judgment["for_chosen"] for judgment in record["judgments"]} - {None} for record in records]
     mixed = sum(len(each) == 2 for each in verdicts)
@@ -119,22 +119,21 @@ def best_judgments(out: Path, scored: Artifact, settings: NegativeSettings, *, p
     hold the same judgments as the chosen ones.
     """
     lines = []
-    for record in map(json.loads, (scored.path / "scored.jsonl").read_text(encoding="utf-8").splitlines()):
+    for record in read_lines(scored.path / "scored.jsonl"):
         ranked = sorted(record["judgments"], key=lambda j: (-j["score"], j["text"]))
         if not ranked or ranked[0]["for_chosen"] is None:
             continue
         if ranked[0]["score"] - ranked[-1]["score"] >= settings.min_gap:
             lines.append({"id": record["id"], "chosen_second": record["chosen_second"], "text": ranked[0]["text"]})
-    (out / "judgments.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    write_lines(out / "judgments.jsonl", lines)
     return {"judgments": len(lines)}
 
 
 def read_judgments(judgments: Artifact) -> list[dict[str, Any]]:
-    """Read judgments kept by `best_judgments`; an artifact of another kind holds none."""
-    path = judgments.path / "judgments.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    """Read judgments kept by `best_judgments`."""
+    return read_lines(judgments.path / "judgments.jsonl")
 
 
 def read_contrasts(contrasts: Artifact) -> list[dict[str, Any]]:
     """Read the pairs of judgments."""
-    return [json.loads(line) for line in (contrasts.path / "contrasts.jsonl").read_text(encoding="utf-8").splitlines()]
+    return read_lines(contrasts.path / "contrasts.jsonl")

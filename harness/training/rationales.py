@@ -1,6 +1,5 @@
 """What the judge learns to say before its verdict: words of the data, of the response, of its base model, or none."""
 
-import json
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +10,7 @@ from harness.judge.format import PLAIN
 from harness.protocols.reading import read_strict
 from harness.settings import CaptionSettings, JudgeSettings, SftSettings
 from harness.training.confidence import high_side
+from harness.training.lines import read_lines, write_lines
 from harness.training.rows import Presented, Row, present
 from harness.training.sources import PAIRS, judge_settings
 from harness.training.stages import ENGINE, Artifact, Progress
@@ -65,20 +65,18 @@ def explain(
             file, decoding = out / f"{name}.jsonl", Decoding(settings.max_new_tokens)
             write_answers(file, engine, shown, question, record, decoding, done=progress.advance)
             said.append([line["text"] for line in read_answers(file)])
-    kept = 0
-    with (out / RATIONALES).open("w", encoding="utf-8") as lines:
-        for p, free, told in zip(shown, *said, strict=True):
-            label = VERDICTS[p.chosen_second]
-            words = format_.rationale(told) if read_strict(free) == read_strict(told) == label else ""
-            kept += bool(words)
-            line = {"id": p.pair["id"], "chosen_second": p.chosen_second, "rationale": words}
-            lines.write(json.dumps(line) + "\n")
-    return {"presentations": len(shown), "kept": kept}
+    lines = []
+    for p, free, told in zip(shown, *said, strict=True):
+        label = VERDICTS[p.chosen_second]
+        words = format_.rationale(told) if read_strict(free) == read_strict(told) == label else ""
+        lines.append({"id": p.pair["id"], "chosen_second": p.chosen_second, "rationale": words})
+    write_lines(out / RATIONALES, lines)
+    return {"presentations": len(lines), "kept": sum(bool(line["rationale"]) for line in lines)}
 
 
 def read_rationales(rationales: Artifact) -> dict[tuple[str, bool], str]:
     """Read the rationales of presentations."""
-    lines = map(json.loads, (rationales.path / RATIONALES).read_text(encoding="utf-8").splitlines())
+    lines = read_lines(rationales.path / RATIONALES)
     return {(line["id"], line["chosen_second"]): line["rationale"] for line in lines}
 
 

@@ -1,6 +1,5 @@
 """Judgments sampled on low-confidence pairs, in both orders: by default from the tuned judge."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +9,7 @@ from harness.judge.format import PLAIN, JudgeFormat
 from harness.protocols.reading import read_strict
 from harness.settings import JudgeSettings, SamplingSettings
 from harness.training.confidence import read_split
+from harness.training.lines import read_lines, write_lines
 from harness.training.rows import Presented, present
 from harness.training.sources import PAIRS, judge_settings
 from harness.training.stages import ENGINE, Artifact, Progress
@@ -50,8 +50,9 @@ def sample_judgments(
     """
     from harness.engines.engine import open_engine
 
-    margins = {name: abs(sum(m)) for name, m in read_split(split)["margins"].items()}
-    low = sorted(read_split(split)["low"], key=lambda name: (-margins[name], name))
+    sides = read_split(split)
+    margins = {name: abs(sum(m)) for name, m in sides["margins"].items()}
+    low = sorted(sides["low"], key=lambda name: (-margins[name], name))
     count = min(max(1, round(len(low) * settings.share)), settings.max_pairs or len(low)) if low else 0
     asked = low[:count] if settings.choose == "margin" else low
     drawn: Drawn = {}
@@ -74,7 +75,7 @@ def sample_judgments(
     lines: list[dict[str, Any]] = [
         {"id": name, "chosen_second": second, "texts": texts} for (name, second), texts in drawn.items() if name in kept
     ]
-    _write(out / SAMPLES, lines)
+    write_lines(out / SAMPLES, lines)
     return {
         "pairs": len(kept),
         "judgments": sum(len(line["texts"]) for line in lines),
@@ -166,10 +167,6 @@ def _most_telling(drawn: Drawn, margins: Mapping[str, float], choose: str) -> li
     return sorted(ranks, key=lambda name: (ranks[name], name))
 
 
-def _write(path: Path, lines: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-
-
 def read_samples(samples: Artifact) -> list[dict[str, Any]]:
     """Read the sampled judgments, a record per presentation."""
-    return [json.loads(line) for line in (samples.path / SAMPLES).read_text(encoding="utf-8").splitlines()]
+    return read_lines(samples.path / SAMPLES)

@@ -13,7 +13,6 @@ in a module that your recipe imports, and give it a weight: `--set scoring.weigh
 """
 
 import inspect
-import json
 import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -26,9 +25,11 @@ import numpy as np
 from harness.data.preferences import stream_pairs
 from harness.errors import HarnessError, unknown
 from harness.protocols.reading import read_strict
+from harness.protocols.stating import logistic
 from harness.settings import ExpertSettings, JudgeSettings, ScoringSettings
 from harness.training.confidence import read_split
 from harness.training.experts import Expert, fingerprints, finite, read_scores
+from harness.training.lines import write_lines
 from harness.training.rows import checkpoint_format
 from harness.training.sampling import read_samples
 from harness.training.sources import PAIRS, judge_settings
@@ -81,11 +82,6 @@ def dimension(name: str) -> Callable[[Dimension], Dimension]:
         return function
 
     return register
-
-
-def logistic(x: float) -> float:
-    """Map a real number to (0, 1)."""
-    return 1 / (1 + math.exp(-max(-30.0, min(30.0, x))))
 
 
 def share_for(judgments: list[Sampled], for_chosen: bool) -> float:
@@ -233,8 +229,8 @@ def score_judgments(
             spread[judgment.for_chosen].append(round(score, 6))
             for key, value in values.items():
                 means[key] += value
-        lines.append(json.dumps({"id": name, "chosen_second": chosen_second, "judgments": scored}))
-    (out / "scored.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        lines.append({"id": name, "chosen_second": chosen_second, "judgments": scored})
+    write_lines(out / "scored.jsonl", lines)
     count = sum(len(group) for group in judged.values())
     return {
         "judgments": count,

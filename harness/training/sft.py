@@ -26,8 +26,10 @@ class SftJob(Job):
 
     settings: SftSettings
     split: Artifact | None
-    said: Artifact | None = None
-    """What is to be said: whole judgments, or rationales of pairs."""
+    rationales: Artifact | None = None
+    """What `rationales.explain` kept, for `sft.rationale=model`."""
+    judgments: Artifact | None = None
+    """Whole judgments to imitate, in place of labels."""
     soft: bool = False
     """Whether verdicts are trained towards each pair's `p_chosen`."""
 
@@ -93,7 +95,7 @@ def sft(
     start_from = judge_settings(judge, start)
     job = SftJob(
         name="sft", out=out, judge=start_from, pairs=pairs, split=split, settings=settings, soft=soft,
-        said=rationales, training=training, seed=seed,
+        rationales=rationales, training=training, seed=seed,
     )  # fmt: skip
     return train(tune, job, progress)
 
@@ -129,7 +131,7 @@ def imitate(
     its_own = {"judge_every": None, "label_smoothing": 0.0, "updates": None, "tokens": None}
     job = SftJob(
         name="sft", out=out, judge=judge_settings(judge, start), pairs=pairs, split=None,
-        settings=settings.model_copy(update=its_own), said=judgments, training=training, seed=seed,
+        settings=settings.model_copy(update=its_own), judgments=judgments, training=training, seed=seed,
     )  # fmt: skip
     return train(tune, job, progress)
 
@@ -173,7 +175,9 @@ def tune(job: SftJob, progress: Progress) -> dict[str, Any]:
     if not job.certain:
         check_last(verdicts, processor.tokenizer, format_)
         trainer.verdicts, trainer.data_collator = verdicts, SoftCollator(trainer.data_collator, verdicts)
-    judged = JudgeHeldOut(trainer, job, format_, held_out, rationale_of(job.settings, job.said)) if held_out else None
+    judged = (
+        JudgeHeldOut(trainer, job, format_, held_out, rationale_of(job.settings, job.rationales)) if held_out else None
+    )
     log = train_and_save(trainer, job, format_, halfway)
     accuracy = judged.found if judged else {}
     curve = [
@@ -206,10 +210,11 @@ def _sides(job: SftJob) -> tuple[set[str] | None, set[str]]:
 
 
 def _rows(job: SftJob, format_: JudgeFormat, only: set[str] | None) -> Any:
-    if job.said and (judgments := read_judgments(job.said)):
+    if job.judgments:
+        judgments = read_judgments(job.judgments)
         shown = present_as(job.pairs, format_, [(j["id"], j["chosen_second"]) for j in judgments])
         return training_rows(job.pairs, shown, {"completion": lambda number, _: str(judgments[number]["text"])})
-    shown, says = present(job.pairs, format_, only), rationale_of(job.settings, job.said)
+    shown, says = present(job.pairs, format_, only), rationale_of(job.settings, job.rationales)
     answers = {"completion": lambda _, p: format_.judgment(says(p), int(p.chosen_second))}
     return training_rows(job.pairs, shown, answers, None if job.certain else partial(_p_second, job))
 

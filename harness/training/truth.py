@@ -10,6 +10,7 @@ from harness.data.canonical import write_rows
 from harness.data.preferences import COLUMNS, exchanged, stream_pairs
 from harness.data.tables import Row
 from harness.settings import WorldSettings
+from harness.training.lines import read_lines
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Progress, Stages
 
@@ -64,7 +65,7 @@ def scorer_accuracy(
     samples of a presentation; `best` the best-scored judgment; over the contrasts whose two verdicts differ: `chosen`.
     """
     right = _label_right(world)
-    records = [json.loads(line) for line in (scored.path / "scored.jsonl").read_text(encoding="utf-8").splitlines()]
+    records = read_lines(scored.path / "scored.jsonl")
     label, samples, majority, best = list[bool](), list[bool](), list[float](), list[bool]()
     for record in records:
         votes = [j["for_chosen"] for j in record["judgments"]]
@@ -74,7 +75,7 @@ def scorer_accuracy(
         majority.append(0.5 if 2 * sum(good) == len(good) else float(2 * sum(good) > len(good)))
         if good:
             best.append(good[max(range(len(good)), key=lambda i: record["judgments"][i]["score"])])
-    pairs = [json.loads(line) for line in (contrasts.path / "contrasts.jsonl").read_text(encoding="utf-8").splitlines()]
+    pairs = read_lines(contrasts.path / "contrasts.jsonl")
     chosen = [pair["chosen_is_label"] == right[pair["id"]] for pair in pairs if pair["verdicts_differ"]]
     shares: dict[str, list[Any]] = {"label": label, "samples": samples, "majority": majority, "best": best}
     shares["chosen"] = chosen
