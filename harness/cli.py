@@ -77,7 +77,8 @@ A sweep is a YAML file:
                                                  or the cell of a label; else the first
   plot: {x: dpo.learning_rate}                   a curve; without it, each cell's difference with its interval
 
-or, in place of the grid, cells by label: `cells: {default: {}, weak: {dpo.beta: 0.5}}`.
+or cells by label, `cells: {default: {}, weak: {dpo.beta: 0.5}}`; beside a grid, each of its combinations has them,
+and its own reference.
 
 Each cell is an ordinary run in results/runs, so that compare, gate and report work on it. Table, plot and page
 are in results/sweeps/NAME. docs/sweeps.md says more.

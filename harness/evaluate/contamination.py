@@ -71,10 +71,10 @@ def contamination(
     ours = _read(pairs.path / PAIRS, "question", progress)
     matches, counts = list[Match](), dict[str, dict[str, int]]()
     either: tuple[set[int], set[int], set[int]] = (set(), set(), set())
+    places = {name: place for place, name in enumerate(ours.ids)}
     for task, table in zip(tasks, tables, strict=True):
         theirs = _read(table, "query", progress)
         found, images = _matches(ours, theirs, task)
-        places = {name: place for place, name in enumerate(ours.ids)}
         both = {places[match.pair] for match in found}
         known = set(theirs.questions)
         questions = {row for row, question in enumerate(ours.questions) if question in known}
