@@ -19,7 +19,7 @@ REGIMES: dict[str, dict[str, dict[str, Any]]] = {
     # Reward models that learned from data such as the teacher's, and like what it likes, as much as what is true.
     "correlated-experts": {"experts": {"teacher_taste": 1.0}},
     # No pair brings a caption: the base judge describes each image, and errs where the judge itself errs.
-    "own-captions": {"world": {"captioned": 0.0}, "captions": {"prompt": "caption"}},
+    "own-captions": {"world": {"captioned": 0.0}},
 }
 
 
