@@ -10,19 +10,19 @@ from harness.data.canonical import write_rows
 from harness.data.preferences import COLUMNS, exchanged, stream_pairs
 from harness.data.tables import Row
 from harness.settings import WorldSettings
-from harness.training.lines import read_lines
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Progress, Stages
 
 
 def embedded_truth(out: Path, world: WorldSettings, *, progress: Progress) -> dict[str, Any]:
     """Write down of each pair whether its label is right."""
-    right = _label_right(world)
+    right = label_right(world)
     (out / "truth.json").write_text(json.dumps(right))
     return {"pairs": len(right), "right": round(sum(right.values()) / len(right), 4)}
 
 
-def _label_right(world: WorldSettings) -> dict[str, bool]:
+def label_right(world: WorldSettings) -> dict[str, bool]:
+    """Tell of each pair whether its label is right."""
     from harness.embedded.data import preference_truth
 
     return {name: truth.label_right for name, truth in preference_truth(world).items()}
@@ -54,31 +54,3 @@ def report(run: Stages, config: RunConfig, stage: Callable[..., dict[str, Any]],
     if config.preferences == "embedded":
         assert config.world is not None
         run(stage, *inputs, config.world.of_pairs())
-
-
-def scorer_accuracy(
-    out: Path, scored: Artifact, contrasts: Artifact, world: WorldSettings, *, progress: Progress
-) -> dict[str, Any]:
-    """Report whether DPO has anything to learn: how often scorer, samples, label and contrasts are right.
-
-    Shares, over the sampled pairs: `label` the label; `samples` a sampled judgment; `majority` the verdict of most
-    samples of a presentation; `best` the best-scored judgment; over the contrasts whose two verdicts differ: `chosen`.
-    """
-    right = _label_right(world)
-    records = read_lines(scored.path / "scored.jsonl")
-    label, samples, majority, best = list[bool](), list[bool](), list[float](), list[bool]()
-    for record in records:
-        votes = [j["for_chosen"] for j in record["judgments"]]
-        good = [vote is not None and vote == right[record["id"]] for vote in votes]
-        label.append(right[record["id"]])
-        samples += good
-        majority.append(0.5 if 2 * sum(good) == len(good) else float(2 * sum(good) > len(good)))
-        if good:
-            best.append(good[max(range(len(good)), key=lambda i: record["judgments"][i]["score"])])
-    pairs = read_lines(contrasts.path / "contrasts.jsonl")
-    chosen = [pair["chosen_is_label"] == right[pair["id"]] for pair in pairs if pair["verdicts_differ"]]
-    shares: dict[str, list[Any]] = {"label": label, "samples": samples, "majority": majority, "best": best}
-    shares["chosen"] = chosen
-    return {name: round(sum(each) / len(each), 4) if each else None for name, each in shares.items()} | {
-        "differing": len(chosen)
-    }

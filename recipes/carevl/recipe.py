@@ -1,8 +1,9 @@
 """CAREVL: SFT where textual experts confirm the label, then DPO on scored judgments of the rest."""
 
 from harness.training import captions, confidence, dpo, experts, negatives, sampling, scoring, sft, sources
-from harness.training.filter_truth import filter_accuracy
-from harness.training.truth import report, scorer_accuracy
+from harness.training.filter_accuracy import filter_accuracy
+from harness.training.scorer_accuracy import scorer_accuracy
+from harness.training.truth import report
 
 SECTIONS = {"world", "captions", "experts", "confidence", "sft", "sampling", "scoring", "negatives", "dpo"}
 

@@ -13,7 +13,7 @@ from harness.data.preferences import write_preferences
 from harness.embedded.data import preference_rows, preference_truth
 from harness.settings import WorldSettings
 from harness.training.agreement import SHARES, calibration, left_out_curve, precision_curve, together, told_in_full
-from harness.training.filter_truth import filter_accuracy
+from harness.training.filter_accuracy import filter_accuracy
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Stages
 from harness.training.truth import report
