@@ -1,0 +1,233 @@
+"""What `--help` of each verb teaches: what it is for, examples from easy to hard, and its exit codes."""
+
+RUN_HELP = """\
+Train a judge by a recipe (or take a given model), ask it a benchmark, and compare it with a baseline.
+
+  harness run --recipe carevl --tasks vlrewardbench
+      on a plain CPU, offline, in minutes: the embedded synthetic world
+
+  harness run --recipe carevl --tasks vlrewardbench --profile qwen2.5-vl-7b --seeds 0,1,2
+      a real judge on a GPU, with data from the hub
+
+  harness run --recipe carevl --tasks vlrewardbench --preferences pairs.parquet --data bench.jsonl
+      your own training pairs (id, image, question, chosen, rejected, caption) and your own benchmark
+
+  harness run --recipe carevl --tasks vlrewardbench --preferences pairs.jsonl --map question=prompt,chosen=good
+      the same, with columns of other names; `--preferences rlaif-v` takes a published source (harness ls preferences)
+
+  harness run --recipe carevl --tasks vlrewardbench --set confidence.rule=majority --set dpo.beta=0.2
+      one thing changed; whatever is not touched by it comes from the cache
+
+  harness run --model qwen2_5_vl --model-args pretrained=Qwen/Qwen2.5-VL-7B-Instruct --tasks vlrewardbench --data hub
+      any lmms-eval model as it is
+
+  harness run --model openai --model-args base_url=http://127.0.0.1:8000/v1,model=NAME --tasks vlrewardbench --data hub
+      a model behind an OpenAI-compatible server (vLLM, SGLang, a provider's); its key in OPENAI_API_KEY
+
+Exit codes: 0 done, whatever the figures say; 2 usage; 4 incomplete (--resume goes on); 70 internal.
+"""
+LS_HELP = """\
+List what there is.
+
+  harness ls recipes      what can be trained, and what each is compared with
+  harness ls tasks        the benchmarks, their data and protocols
+  harness ls sweeps       settings varied over cells, and what each asks
+  harness ls profiles     models, data and sizes for the recipes
+  harness ls preferences  published training pairs, their licences, and the benchmarks that they overlap
+  harness ls runs         finished and unfinished runs, newest first
+  harness ls baselines    runs accepted as baselines, and why
+"""
+SWEEP_HELP = """\
+Run a recipe under several settings, and say which of them make a difference, and at what cost.
+
+  harness sweep ablation --dry-run
+      its cells, the runs that are done, and what is owed; `harness ls sweeps` lists them
+
+  harness sweep ablation --workers 2
+      two cells at a time, in processes that share the cores and the cache; run it again and it goes on
+
+  harness sweep mine.yaml --ray-address head:6379 --workers 8 --gpus-per-cell 1
+      on a cluster whose machines share the results folder (--on ray alone: Ray on this machine)
+
+  harness sweep ablation --show --format md -o ablation.md
+      the table of the cells that are finished, where nothing can be trained too; says which are missing
+
+A sweep is a YAML file:
+
+  # How far does the learning rate matter?       the first line is what it asks
+  recipe: carevl                                 recipe, tasks, seeds, profile, preferences, data, protocol, limit:
+  tasks: [vlrewardbench]                         as `harness run` takes them
+  seeds: [0, 1, 2]
+  set: {world.split: dev}                        settings of every cell
+  grid:                                          every combination is a cell; `recipe` may be varied too
+    dpo.learning_rate: [0.00005, 0.0001, 0.0002]
+  baseline: {dpo.learning_rate: 0.0001}          what a cell is compared with: the one that is like it but for that,
+                                                 or the cell of a label; else the first
+  plot: {x: dpo.learning_rate}                   a curve; without it, each cell's difference with its interval
+
+or cells by label, `cells: {default: {}, weak: {dpo.beta: 0.5}}`; beside a grid, each of its combinations has them,
+and its own reference.
+
+Each cell is an ordinary run in results/runs, so that compare, gate and report work on it. Table, plot and page
+are in results/sweeps/NAME. docs/sweeps.md says more.
+Exit codes: 0 done, whatever the figures say; 2 usage; 4 a cell failed or the sweep was stopped (run it again).
+"""
+VALIDATE_HELP = """\
+Say what a profile needs before anything is downloaded or run: parameters, what an adapter is put on, tokens,
+memory of each GPU by stage, updates and GPU hours.
+
+  harness validate qwen2.5-vl-7b
+      for the GPU that the profile names, under the recipe carevl
+
+  harness validate qwen2.5-vl-7b --recipe distill --memory 24
+      would it fit 24 GiB? Names the stage that does not, and what would make it fit
+
+  harness validate mine.yaml --gpu a100-80gb --set dpo.micro_batch_size=1
+      your own profile, on another card of harness/planning/throughput.yaml
+
+Each model is built without weights, from its configuration: the folder's, the hub's cache's, or one that comes with
+the harness. Weights, gradients and moments are arithmetic; activations and hours are estimates, and say so.
+Exit codes: 0 told, also where something does not fit; 2 usage.
+"""
+COMPARE_HELP = """\
+Compare finished runs with a baseline, on the items they share: paired, clustered by image, crossed with seeds.
+
+  harness compare distill-embedded-vlrewardbench-1a2b3c4d carevl-embedded-vlrewardbench-5e6f7a8b
+  harness compare results/runs/distill-... results/runs/carevl-... --format md -o comparison.md
+  harness compare BASE CAND1 CAND2 CAND3 --correct bh
+
+Prints, for each metric and slice, the difference with its deciding interval, p (Holm over slices; Holm or
+Benjamini-Hochberg over candidates) and the smallest difference that data like these show; each seed;
+and what the comparison does not speak of. Runs on other data, or asked by another protocol or in other
+words, are refused. docs/statistics.md says how each figure is made and when not to trust it.
+Exit codes: 0 done, whatever the figures say (`harness gate` judges); 2 usage; 4 a run is incomplete.
+"""
+POWER_HELP = """\
+Say what two finished runs could have shown, and how many items, repeats or seeds would show an effect.
+
+  harness power BASE CAND --effect 0.02
+      two points of the first metric, in 4 cases of 5
+  harness power BASE CAND --effect 0.05 --metric reasoning
+      in one slice
+
+Nothing is guessed: discordance, clusters, repeats and seeds are those of these very runs.
+"""
+GATE_HELP = """\
+Judge a finished run by a baseline: one verdict, one exit code, three lines of why.
+
+  harness gate distill-embedded-vlrewardbench-1a2b3c4d carevl-embedded-vlrewardbench-5e6f7a8b
+      not worse than the baseline by more than the margin, of two points of accuracy
+
+  harness gate carevl results/runs/mine --margin 0.03 --metric hallucination
+      against the accepted baseline `carevl` (harness ls baselines), on one slice
+
+  harness gate distill mine --require improvement --alpha 0.01
+      better than the baseline, beyond doubt
+
+  harness gate carevl mine --junit gate.xml --markdown gate.md --json gate.json
+      for CI; each FILE is replaced, also where nothing could be ruled
+
+[L, U] is the interval of candidate - baseline (turned round where lower is better), m the margin:
+
+  exit code          by default           --require improvement
+  0  pass            L > -m               L > 0
+  1  regression      U < -m               U <= 0 (no improvement)
+  3  inconclusive    else; line three     else; line three says what would settle it
+  2  usage           4  a run is incomplete           70  an internal error
+"""
+BASELINE_HELP = """\
+Keep a finished run as a baseline, deliberately, and why.
+
+  harness baseline accept results/runs/carevl-... --reason "captions twice as long, +1.2 points"
+      replaces results/baselines/carevl; --name says another name
+
+  harness ls baselines
+      what there is, since when, and why
+
+The run is copied, without its log; accepted.json beside it keeps every acceptance: date, reason, run,
+figures, the harness's revision, and what stood there before. Commit the folder.
+"""
+REPORT_HELP = """\
+Write one self-contained page about a finished run, alone or against a baseline: verdict, intervals, slices,
+position bias, reliability, training, cost, and every item with both runs' answers.
+
+  harness report carevl-embedded-vlrewardbench-5e6f7a8b
+  harness report carevl-... distill-... -o carevl.html
+      the candidate first, then what it is compared with
+
+The page fetches nothing, and what a judge wrote is shown as text. Images come from the stage cache, the
+embedded world or the data file, where they are still there. A report is replaced, another file never.
+"""
+AUDIT_HELP = """\
+Find the whole numbers behind a published row: on which split of the items it was counted, and how many
+items it left out. A row that nothing explains cannot have all its columns right.
+
+  harness audit --task vlrewardbench 63.84 85.71 64.78 --overall 71.92 --macro 71.44
+      General, Hallucination and Reasoning in percent, with the decimals that were printed
+
+  harness audit --file results/published/vlrewardbench.jsonl
+      every row of a file of published figures; --write keeps each verdict in the file
+
+No model and no data are needed. The counts are those of the first release (1,250 items).
+"""
+
+
+LEADERBOARD_HELP = """\
+Set finished runs side by side: ranks as far as the data tell them, tie groups, every figure.
+
+  harness leaderboard
+      every finished run under results/runs, a table for each task, data and protocol
+
+  harness leaderboard --task mllm_judge
+      the three tasks of MLLM-as-a-Judge, sources in the paper's order
+
+  harness leaderboard distill-embedded-vlrewardbench-1a2b3c4d carevl-embedded-vlrewardbench-5e6f7a8b
+      these runs and no others
+
+  harness leaderboard --task vlrewardbench --published -o table.html
+      beside the published figures; a page to sort and search, that fetches nothing (likewise .md, .tex, .csv, .json)
+
+Runs on other data, items or protocols are in tables of their own, and are never ranked against each other.
+md, html, csv and json hold every column; rich and latex leave some out where there is no room, and rich says which.
+csv and json hold the figures unrounded, shares from 0 to 1, with the ends of their intervals.
+"""
+SCORE_HELP = """\
+Read judgments made elsewhere into a finished run; no model is asked, and torch is not needed.
+
+  harness score Qwen2-VL-7B-1025.jsonl --task vlrewardbench
+      the output of VL_RewardBench's inference_hf.py: official:K, with accuracy over the first K votes
+
+  harness score Qwen2-VL-7B-1025.jsonl --task vlrewardbench --protocol official:5 --data bench.parquet
+      the first five votes, labels and image ids from the benchmark, so that there are intervals
+
+  harness score logs/20260101_samples_vl_rewardbench.jsonl --task vlrewardbench
+      lmms-eval's --log_samples, of its own task or of ours
+
+  harness score answers.jsonl --task vlrewardbench --data bench.jsonl --name my-judge
+      your own, a line an answer; the items come from --data, in the task's fields, images optional:
+      {"id": "mmmu-12", "text": "... Overall Judgment: Answer 1 is better.", "order": [1, 0], "repeat": 0}
+      order: the places, in the file's responses, of those shown ("swapped": true is [1, 0]);
+      p_first: P(the response shown first is better), for --protocol logprob, with or without a text
+
+Texts are read again, by the protocol's reader. Then: harness compare RUN OTHER.
+Exit codes: 0 done; 2 usage, or a file that is wrong in the row named; 4 answers that the protocol counts are missing.
+"""
+
+
+CONTAMINATION_HELP = """\
+Find the training pairs that a benchmark holds too. A pair is an item where image and question are: images are known
+again re-encoded and resized, questions whatever their case, spaces and punctuation.
+
+  harness contamination pairs.parquet vlrewardbench --data bench.parquet
+      how many, by task, and which
+
+  harness contamination rlaif-v vlrewardbench,mllm_judge_pair --data hub -o found.csv
+      a published source against two benchmarks; the ids in a table
+
+  harness contamination pairs.jsonl vlrewardbench --data bench.jsonl --map question=prompt --fail
+      for CI: exit code 1 where something is found
+
+A run does this by itself and leaves out what it finds (--set contamination.pairs=report keeps it, and says so in
+leaderboard and report). What shares an image alone or a question alone is counted, and kept.
+Exit codes: 0 done, whatever was found; 1 found, under --fail; 2 usage.
+"""
