@@ -159,6 +159,7 @@ def build_parser() -> Parser:
         "--alpha", metavar="a", type=_alpha, default=0.05, help="1 - level of the interval (default: 0.05)"
     )
     gate.add_argument("--other-prompts", action="store_true", help="judge it though asked in different words")
+    gate.add_argument("--same", action="store_true", help="judge it though both gave the same answers")
     gate.add_argument("--junit", metavar="FILE", type=Path, help="write the ruling there, as a test report")
     gate.add_argument("--markdown", metavar="FILE", type=Path, help="... as the summary of a CI step")
     gate.add_argument("--json", metavar="FILE", type=Path, help="... in the schema harness-gate/1")
@@ -172,6 +173,10 @@ def build_parser() -> Parser:
     accept.add_argument("--reason", metavar="TEXT", required=True, help="why; kept for good")
     accept.add_argument("--name", metavar="NAME", help="of the baseline (default: the run's recipe or model)")
     accept.add_argument("--replace-data", action="store_true", help="even if asked on other data, or in another way")
+    check = action.add_parser(
+        "check", help="are they what was accepted?", description=BASELINE_HELP, formatter_class=raw
+    )
+    check.add_argument("--since", metavar="DIR", type=Path, help="their folder before, such as the base branch's")
 
     report = verbs.add_parser("report", help="one page about a run", description=REPORT_HELP, formatter_class=raw)
     report.add_argument("run", metavar="RUN", help="name or folder of the run")

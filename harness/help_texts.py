@@ -127,6 +127,9 @@ Judge a finished run by a baseline: one verdict, one exit code, three lines of w
   harness gate carevl mine --junit gate.xml --markdown gate.md --json gate.json
       for CI; each FILE is replaced, also where nothing could be ruled
 
+Nothing in a run's files is believed that can be derived again (docs/gate.md): a run that contradicts itself, items
+that differ, and answers that are the baseline's own (but for --same) end in a line and 2 or 4.
+
 [L, U] is the interval of candidate - baseline (turned round where lower is better), m the margin:
 
   exit code          by default           --require improvement
@@ -136,13 +139,16 @@ Judge a finished run by a baseline: one verdict, one exit code, three lines of w
   2  usage           4  a run is incomplete           70  an internal error
 """
 BASELINE_HELP = """\
-Keep a finished run as a baseline, deliberately, and why.
+Keep a finished run as a baseline, deliberately, and why; check those that are kept.
 
   harness baseline accept results/runs/carevl-... --reason "captions twice as long, +1.2 points"
       replaces results/baselines/carevl; --name says another name
 
   harness ls baselines
       what there is, since when, and why
+
+  harness baseline check --since ../main/results/baselines
+      each is what was accepted last; those that differ from the base branch's were accepted anew, with a reason
 
 The run is copied, without its log; accepted.json beside it keeps every acceptance: date, reason, run,
 figures, the harness's revision, and what stood there before. Commit the folder.

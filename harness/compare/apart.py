@@ -1,5 +1,6 @@
 """What tells runs apart: names, settings, and whether two are one and the same."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,3 +50,32 @@ def same_run(one: TaskResult, other: TaskResult) -> bool:
     made = [(result.run.name, result.run.checkpoints) for result in (one, other)]
     given = (result.folder.judgments_path(result.task.task).read_bytes() for result in (one, other))
     return made[0] == made[1] and next(given) == next(given)
+
+
+def same_answers(one: TaskResult, other: TaskResult) -> tuple[int, int] | None:
+    """Find a seed of each under which every question got the same answer, word for word; None if there is none.
+
+    Two trainings that differ in anything rarely end so: it is what copied judgments look like. A judge that says the
+    same whatever it is shown does too.
+    """
+    known = {digest: seed for seed, digest in answers(one).items()}
+    found = ((known[digest], seed) for seed, digest in answers(other).items() if digest in known)
+    return next(found, None)
+
+
+def doubled_answers(result: TaskResult) -> tuple[int, int] | None:
+    """Find two seeds of a run under which every question got the same answer; None if there are none."""
+    known: dict[str, int] = {}
+    for seed, digest in answers(result).items():
+        if known.setdefault(digest, seed) != seed:
+            return known[digest], seed
+    return None
+
+
+def answers(result: TaskResult) -> dict[int, str]:
+    """Hash the answers that each seed gave: what was shown, the text, and P(first)."""
+    found = {}
+    for seed, judgments in result.judgments().items():
+        said = sorted((j.presentation, j.text, str(j.p_first)) for j in judgments)
+        found[seed] = hashlib.sha256(repr(said).encode("utf-8", "surrogatepass")).hexdigest()
+    return found

@@ -15,6 +15,8 @@ from harness.counting.metrics import HEADLINES, METRICS, Metric, of_slice, prima
 from harness.counting.results import TaskResult
 from harness.errors import HarnessError, unknown
 from harness.protocols import FloatArray
+from harness.records import Item
+from harness.records.inventory import limited
 from harness.stats.intervals import Estimate, correlation_of, leave_one_out, paired, unknown_error
 from harness.stats.mcnemar import McNemar, mcnemar
 from harness.stats.multiplicity import CORRECTIONS, holm
@@ -120,12 +122,14 @@ class Comparison:
         return same_run(self.baseline, self.candidate)
 
     @property
+    def trained(self) -> bool:
+        """Whether the candidate was trained."""
+        return _trained(self.candidate)
+
+    @property
     def one_seed(self) -> bool:
         """Whether a trained side has one seed, so that the interval speaks of checkpoints, not recipes."""
-        return any(
-            {"sft", "reward"} & side.run.config.keys() and len(side.tallies) == 1
-            for side in (self.baseline, self.candidate)
-        )
+        return any(_trained(side) and len(side.tallies) == 1 for side in (self.baseline, self.candidate))
 
     @property
     def other_words(self) -> bool:
@@ -206,14 +210,14 @@ def compare(
         other_prompts: whether judges asked in different words may be compared.
 
     Raises:
-        HarnessError: naming the first of task, data, protocol and prompt that differs.
+        HarnessError: naming the first of task, data, protocol, reader, prompt and item that differs.
     """
     _check_comparable(baseline, candidate, other_prompts)
     ids = [{item.item_id for item in side.items} for side in (baseline, candidate)]
     shared = ids[0] & ids[1]
-    if not shared:
-        raise HarnessError("the two runs have no item in common.", "Run both with the same --limit.")
+    _check_drawn(baseline, candidate, shared)
     base, cand = (side.restricted(shared) for side in (baseline, candidate))
+    _check_items(base, cand)
     kind = candidate.kind
     first, *others = (METRICS[kind][name] for name in HEADLINES[kind])
     headline = [_Pair.of(first, base, cand), *_countable(others, base, cand)]
@@ -345,6 +349,10 @@ def _bounds(base: TaskResult, cand: TaskResult) -> tuple[float, float] | None:
     return (low, high) if high - low >= 1e-3 else None
 
 
+def _trained(side: TaskResult) -> bool:
+    return bool({"sft", "reward"} & side.run.config.keys())
+
+
 def _other_words(baseline: TaskResult, candidate: TaskResult) -> bool:
     asked = [set(side.task.prompts.values()) for side in (baseline, candidate)]
     return all(asked) and asked[0] != asked[1]
@@ -353,9 +361,11 @@ def _other_words(baseline: TaskResult, candidate: TaskResult) -> bool:
 def _check_comparable(baseline: TaskResult, candidate: TaskResult, other_prompts: bool) -> None:
     for what, field_name in (
         ("task", "task"),
+        ("kind of task", "kind"),
         ("data", "data_fingerprint"),
         ("protocol", "protocol"),
         ("protocol version", "protocol_version"),
+        ("reader", "reader"),
     ):
         one, other = getattr(baseline.task, field_name), getattr(candidate.task, field_name)
         if one != other:
@@ -369,3 +379,29 @@ def _check_comparable(baseline: TaskResult, candidate: TaskResult, other_prompts
             f"{baseline.run.name} and {candidate.run.name} differ in prompt: {one} and {other}.",
             "A judge may bring words of its own: --other-prompts compares them all the same.",
         )
+
+
+def _check_drawn(baseline: TaskResult, candidate: TaskResult, shared: set[str]) -> None:
+    """Refuse items that no limit leaves: where one run asked fewer, they are the other's, drawn by their hash."""
+    fewer, more = sorted((baseline, candidate), key=lambda side: len(side.items))
+    if {item.item_id for item in limited(more.items, len(fewer.items))} != {item.item_id for item in fewer.items}:
+        raise HarnessError(
+            f"{baseline.run.name} and {candidate.run.name} hold other items: {len(shared)} are in both, "
+            f"{len(baseline.items) - len(shared)} only in the first and {len(candidate.items) - len(shared)} only in "
+            f"the second, and no --limit leaves those of {fewer.run.name}.",
+            "Run both on the same items.",
+        )
+
+
+def _check_items(base: TaskResult, cand: TaskResult) -> None:
+    """Refuse items that have one name and are not the same; one side alone may not know its images."""
+    for one, other in zip(base.items, cand.items, strict=True):
+        if None in (one.cluster_id, other.cluster_id):
+            one, other = (item.model_copy(update={"cluster_id": None}) for item in (one, other))
+        if one != other:
+            apart = [name for name in Item.model_fields if getattr(one, name) != getattr(other, name)]
+            values = " and ".join(repr(getattr(item, apart[0])) for item in (one, other))
+            raise HarnessError(
+                f"{base.run.name} and {cand.run.name} differ in the {apart[0]} of item {one.item_id!r}: {values}.",
+                "One of the two was edited: restore it, or run again on the same data.",
+            )

@@ -29,6 +29,7 @@ from harness.counting.metrics import METRICS, Metric, of_slice
 from harness.counting.results import TaskResult, load_result, rank_results
 from harness.protocols import Tally, find_protocol
 from harness.records import Item, Run, RunFolder
+from harness.records.acceptance import refuse_changed
 from harness.records.run import TaskRecord
 from harness.stats.ranking import Rank
 from harness.stats.sums import FloatArray
@@ -74,6 +75,7 @@ class Cache:
         Raises:
             HarnessError: as `load_result` does.
         """
+        refuse_changed(folder.path)
         presentations = folder.path / f"presentations-{task}.jsonl"
         paths = [folder.path / "run.json", folder.items_path(task), presentations, folder.judgments_path(task)]
         if run.status != "complete" or not all(path.exists() for path in paths):

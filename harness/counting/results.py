@@ -7,10 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
+from harness.counting.checks import Evidence, seeds_of
 from harness.counting.metrics import Metric, sums
-from harness.errors import DataError, HarnessError, NotApplicableError, RunIncompleteError
+from harness.errors import HarnessError, NotApplicableError, RunIncompleteError
 from harness.protocols import Protocol, Tally, find_protocol
 from harness.records import Item, Judgment, Kind, Run, RunFolder
+from harness.records.acceptance import refuse_changed
 from harness.records.run import TaskRecord
 from harness.stats.intervals import Estimate, single, unknown_error
 from harness.stats.ranking import Rank, rank
@@ -84,12 +86,14 @@ def _rows(tally: Tally, order: list[int]) -> Tally:
 
 
 def load_result(folder: RunFolder, task: str | None = None) -> TaskResult:
-    """Read and count one task of a run.
+    """Read, check and count one task of a run: the one place where files become figures.
 
     Raises:
         RunIncompleteError: if judgments are missing or doubled.
+        DataError: if a file contradicts itself or another, as `harness.counting.checks` says.
         HarnessError: if the run has several tasks and none is named.
     """
+    refuse_changed(folder.path)
     run = folder.read_run()
     names = [record.task for record in run.tasks]
     if task is None and len(names) > 1:
@@ -103,9 +107,8 @@ def load_result(folder: RunFolder, task: str | None = None) -> TaskResult:
     if record.not_applicable:
         raise NotApplicableError(f"{run.name} has no answers to {record.task}: {record.not_applicable}.")
     items, judgments = folder.read_items(record.task), folder.read_judgments(record.task)
-    seeds = sorted(int(seed) for seed in run.checkpoints)
-    _check_whole(folder, record, seeds, items, judgments)
-    protocol = find_protocol(record.protocol, record.kind)
+    protocol, seeds = find_protocol(record.protocol, record.kind), seeds_of(run, folder)
+    Evidence(folder, run, record, protocol, seeds, items, judgments).check()
     given = _by_seed(judgments)
     tallies = {seed: protocol.tally(items, given[seed]) for seed in seeds}
     return TaskResult(run, record, protocol, items, tallies, folder)
@@ -116,26 +119,6 @@ def _by_seed(judgments: Sequence[Judgment]) -> dict[int, list[Judgment]]:
     for judgment in judgments:
         grouped[judgment.seed].append(judgment)
     return grouped
-
-
-def _check_whole(
-    folder: RunFolder, record: TaskRecord, seeds: list[int], items: list[Item], judgments: list[Judgment]
-) -> None:
-    """Refuse a run whose judgments are not those that were to be given, each once, or whose items are others."""
-    shown = folder.read_presentations(record.task)
-    if {presentation.item_id for presentation in shown} != {item.item_id for item in items}:
-        path = folder.items_path(record.task)
-        raise DataError(f"{path}: its items are not those that were asked.", "Restore it, or run again.")
-    owed = {(seed, presentation) for seed in seeds for presentation in shown}
-    given = [judgment.key for judgment in judgments]
-    failed = sum(judgment.reading == "error" for judgment in judgments)
-    if failed or len(given) != len(owed) or set(given) != owed:
-        missing, doubled = len(owed - set(given)), len(given) - len(set(given))
-        path = folder.judgments_path(record.task)
-        raise RunIncompleteError(
-            f"{path}: {missing} of {len(owed)} judgments are missing, {failed} failed, {doubled} doubled.",
-            "Restore it, or run again.",
-        )
 
 
 def label(run: Run) -> str:

@@ -1,6 +1,5 @@
 """A benchmark's file in its own fields, as items and as one canonical table."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from harness.data.tables import (
 )
 from harness.errors import DataError
 from harness.records import Item, Label, item_id
+from harness.records.inventory import Inventory
 
 TABLE = "benchmark.parquet"
 """File of an artifact that holds a benchmark."""
@@ -141,35 +141,21 @@ def write_benchmark(path: Path, rows: Iterable[Row], source: str, folder: Path, 
             }
 
     write_rows(path, canonical(), COLUMNS)
-    return inventory.describe(source, benchmark)
+    return describe(inventory, source, benchmark)
 
 
-class Inventory:
-    """Counts the items of a data set by slice and hashes them, labels and images included."""
-
-    def __init__(self) -> None:
-        self.digest = hashlib.sha256()
-        self.counts: dict[str, int] = {}
-
-    def add(self, item: Item) -> None:
-        """Count one item; their order is part of the hash."""
-        self.counts[item.slice] = self.counts.get(item.slice, 0) + 1
-        responses, label = list(item.responses), json.dumps(item.label)
-        what = [item.item_id, item.source_id, item.question, responses, label, item.slice, item.image_hash]
-        self.digest.update(json.dumps(what).encode())
-
-    def describe(self, source: str, benchmark: Benchmark) -> dict[str, Any]:
-        """Return the counts, the fingerprint, and the published release that the data are."""
-        slices = [name for name in benchmark.slices if name in self.counts]
-        slices += sorted(set(self.counts) - set(slices))
-        return {
-            "items": sum(self.counts.values()),
-            "slices": {name: self.counts[name] for name in slices},
-            "fingerprint": self.digest.hexdigest()[:16],
-            "source": source,
-            # the embedded world has a release's counts, and is none
-            "release": "" if source == "embedded" else benchmark.release(self.counts),
-        }
+def describe(inventory: Inventory, source: str, benchmark: Benchmark) -> dict[str, Any]:
+    """Return the counts of a data set, its fingerprint, and the published release that it is."""
+    slices = [name for name in benchmark.slices if name in inventory.counts]
+    slices += sorted(set(inventory.counts) - set(slices))
+    return {
+        "items": sum(inventory.counts.values()),
+        "slices": {name: inventory.counts[name] for name in slices},
+        "fingerprint": inventory.fingerprint,
+        "source": source,
+        # the embedded world has a release's counts, and is none
+        "release": "" if source == "embedded" else benchmark.release(inventory.counts),
+    }
 
 
 def make_item(entry: Entry, benchmark: Benchmark, image: str | None, name: str | None = None) -> Item:

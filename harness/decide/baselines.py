@@ -4,73 +4,19 @@
 `Acceptance` records, oldest first, to which each acceptance adds one.
 """
 
-import hashlib
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness import provenance
 from harness.counting.metrics import primary
 from harness.counting.results import label, load_result
 from harness.errors import DataError, HarnessError, NotApplicableError
 from harness.records import RunFolder
+from harness.records.acceptance import HISTORY, Acceptance, fingerprint, hashes, history, refuse_changed, run_files
 from harness.records.store import write_atomically
-
-HISTORY = "accepted.json"
-
-
-class Acceptance(BaseModel):
-    """One acceptance: what was taken as baseline, when and why."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    date: str
-    reason: str
-    run: str
-    """The name of the accepted run."""
-    fingerprint: str
-    """Hash over the run's files."""
-    replaced: str | None
-    """The fingerprint of the baseline that stood there before, as it was found; None for the first."""
-    revision: str | None
-    """Git revision of the harness that accepted it, `+dirty` where the tree had changes."""
-    data: dict[str, str]
-    """By task, the fingerprint of the data."""
-    figures: dict[str, dict[str, float]]
-    """By task, the figure that a comparison speaks of."""
-
-
-def history(path: Path) -> list[Acceptance]:
-    """Read every acceptance of the baseline in `path`, oldest first.
-
-    Raises:
-        DataError: if the record was edited or torn.
-    """
-    file = path / HISTORY
-    if not file.exists():
-        return []
-    try:
-        return [Acceptance.model_validate(entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{file}: {reason}.", "The record was edited or torn: restore it.") from None
-
-
-def fingerprint(folder: RunFolder) -> str:
-    """Hash the files of a run: its record, configuration, items, presentations and judgments."""
-    digest = hashlib.sha256()
-    for file in _files(folder):
-        digest.update(f"{file.name} {file.stat().st_size}\n".encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _files(folder: RunFolder) -> list[Path]:
-    # not the log, which names the machine that it was written on
-    named = [folder.path / "run.json", folder.path / "config.yaml", *folder.path.glob("*-*.jsonl")]
-    return sorted(file for file in named if file.exists())
 
 
 def accept(
@@ -109,8 +55,9 @@ def accept(
         date=provenance.now(),
         reason=reason,
         run=run.name,
-        fingerprint=fingerprint(folder),
-        replaced=fingerprint(RunFolder(path)) if path.exists() else None,
+        fingerprint=fingerprint(folder.path),
+        files=hashes(folder.path),
+        replaced=fingerprint(path) if path.exists() else None,
         revision=provenance.revision(),
         data={record.task: record.data_fingerprint for record in run.tasks},
         figures=figures,
@@ -118,6 +65,39 @@ def accept(
     entries = [*history(path), entry]
     _copy(folder, path, json.dumps([one.model_dump() for one in entries], indent=1) + "\n")
     return path, entry
+
+
+def check(baselines: Sequence[Path], since: Path | None = None) -> list[str]:
+    """Check that baselines are what was accepted, and were accepted openly.
+
+    Args:
+        baselines: their folders.
+        since: the folder of all baselines as it was before, such as the base branch's. Each in it must still be there,
+            with its history unchanged, to which a changed one has added an acceptance.
+
+    Returns:
+        A line for each baseline that was accepted since, with its reason.
+
+    Raises:
+        DataError: naming the first baseline of which that does not hold.
+    """
+    if since and not since.is_dir():
+        raise HarnessError(f"--since {since} is no folder.", "Name that of the baselines as they were.")
+    told = []
+    for path in baselines:
+        if not (accepted := history(path)):
+            raise DataError(f"{path} has no {HISTORY}.", "Keep a run by: harness baseline accept RUN --reason WHY.")
+        refuse_changed(path)
+        before = history(since / path.name) if since else accepted
+        if accepted[: len(before)] != before:
+            raise DataError(f"{path / HISTORY}: earlier acceptances were changed.", "Restore them; new ones are added.")
+        if len(accepted) > len(before):
+            told.append(f"{path.name} was accepted anew on {accepted[-1].date}: {accepted[-1].reason}")
+    there = {path.name for path in baselines}
+    for file in sorted(since.glob(f"*/{HISTORY}")) if since else ():
+        if file.parent.name not in there:
+            raise DataError(f"the baseline {file.parent.name} is in {since}, and no more among yours.", "Restore it.")
+    return told
 
 
 def _figures(folder: RunFolder) -> dict[str, dict[str, float]]:
@@ -156,7 +136,7 @@ def _copy(folder: RunFolder, path: Path, record: str) -> None:
         for left in (part, old):
             shutil.rmtree(left, ignore_errors=True)
         part.mkdir(parents=True)
-        for file in _files(folder):
+        for file in run_files(folder.path):
             shutil.copyfile(file, part / file.name)
         write_atomically(part / HISTORY, record, "--name")
         if path.exists():

@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.compare.apart import doubled_answers, same_answers
 from harness.compare.comparison import Comparison, Difference
 from harness.compare.power import design, settle
 from harness.errors import ExitCode, HarnessError
@@ -52,6 +53,8 @@ class Terms:
     """One minus the level of the two-sided interval."""
     metric: str | None = None
     """A headline metric or a slice; None for the task's primary metric."""
+    same: bool = False
+    """Whether the two may be one run, or have given the same answers."""
 
     @property
     def threshold(self) -> float:
@@ -86,14 +89,11 @@ def decide(comparison: Comparison, terms: Terms) -> Ruling:
     """Rule on a comparison.
 
     Raises:
-        HarnessError: if the two are one run, the metric is none of the comparison's, or the margin lets everything
-            through.
+        HarnessError: if the two are one run or gave the same answers, the metric is none of the comparison's, or the
+            margin lets everything through.
     """
-    if comparison.same_run:
-        raise HarnessError(
-            f"{' and '.join(comparison.names)} are the same run, which always passes against itself.",
-            "Name the candidate's run.",
-        )
+    if not terms.same:
+        _refuse_copies(comparison)
     decisive = comparison.find(terms.metric)
     if decisive.metric.percent and terms.margin >= 1:
         raise HarnessError(
@@ -104,6 +104,23 @@ def decide(comparison: Comparison, terms: Terms) -> Ruling:
     verdict = rule(low, high, terms)
     words = _Words(comparison, decisive, verdict, terms)
     return Ruling(verdict, verdict.code, (words.what(), words.why(), words.next()), terms, comparison, decisive)
+
+
+def _refuse_copies(comparison: Comparison) -> None:
+    """Refuse a candidate whose answers are the baseline's, or of which two seeds have the same."""
+    base, cand = comparison.baseline, comparison.candidate
+    if comparison.same_run:
+        raise HarnessError(
+            f"{' and '.join(comparison.names)} are the same run, which always passes against itself.",
+            "Name the candidate's run; --same lets it pass.",
+        )
+    fix = "If that is meant, as where the same training was done twice, say --same."
+    if seeds := same_answers(base, cand):
+        told = f"under seed {seeds[1]} {cand.run.name} gave every question the answer of {base.run.name}"
+        raise HarnessError(f"{told} under seed {seeds[0]}, word for word.", fix)
+    if comparison.trained and (twice := doubled_answers(cand)):
+        told = f"under seeds {twice[0]} and {twice[1]} {cand.run.name} gave every question the same answer"
+        raise HarnessError(f"{told}, word for word.", fix)
 
 
 def no_ruling(error: HarnessError, terms: Terms) -> Ruling:
@@ -135,10 +152,15 @@ class _Words:
             interval,
             "improvement required" if self.terms.improvement else f"margin {self.figure(self.terms.margin, '')}",
             *(["lower is better"] if metric.lower_is_better else []),
-            f"paired over {self.comparison.items} {'synthetic ' if cand.task.synthetic else ''}items",
+            f"paired over {self.comparison.items}{self.of_all()} {'synthetic ' if cand.task.synthetic else ''}items",
         ]
         inside = ", worse but within the margin" if self.verdict is Verdict.PASS and self.decisive.gain[2] < 0 else ""
         return f"{self.verdict.upper()}{inside}: {', '.join(told)}."
+
+    def of_all(self) -> str:
+        """Say of how many, where some items are in one run only."""
+        unmatched = self.comparison.unmatched
+        return f" of {self.comparison.items + unmatched}" if unmatched else ""
 
     def why(self) -> str:
         """Say which end of the interval decided, by the rule."""

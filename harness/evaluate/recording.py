@@ -22,7 +22,7 @@ from lmms_eval.api.model import lmms
 
 from harness.engines.engine import StoppedError
 from harness.evaluate.hooks import presentation_of
-from harness.records import Judgment, Presentation, Reading, RunFolder
+from harness.records import Judgment, Presentation, Reading, RunFolder, shown_hash
 from harness.training.stages import Progress
 
 Key = tuple[int, Presentation]
@@ -51,6 +51,7 @@ class RecordingModel(lmms):  # type: ignore[misc]
         self.inner, self.folder, self.task, self.read = inner, folder, task, read
         self.seed, self.chunk_size, self.progress = seed, chunk_size, progress
         self.done = {judgment.key: judgment for judgment in done if judgment.seed == seed}
+        self.shown: dict[Presentation, str] = {}
         self.is_simple = inner.is_simple
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
@@ -61,6 +62,7 @@ class RecordingModel(lmms):  # type: ignore[misc]
         for request in requests:
             doc = docs[request.metadata["split"]][request.doc_id]
             keys.append((self.seed, presentation_of(doc)))
+            self.shown[keys[-1][1]] = shown_hash(doc["query"], doc["shown"])
         self.progress.total(len(requests), "answers")
         for start in range(0, len(requests), self.chunk_size):
             chunk = slice(start, start + self.chunk_size)
@@ -102,6 +104,7 @@ class RecordingModel(lmms):  # type: ignore[misc]
             self.done[key] = Judgment(
                 seed=key[0],
                 **key[1]._asdict(),
+                shown=self.shown[key[1]],
                 text="" if error else text,
                 reading="error" if error else self.read(text, len(key[1].order)),
                 p_first=getattr(output, "p_first", None),

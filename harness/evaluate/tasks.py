@@ -18,6 +18,7 @@ from harness.evaluate.judged import Judged
 from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Presentation, RunFolder
+from harness.records.inventory import limited
 from harness.records.run import TaskRecord
 from harness.registry import TaskContent
 from harness.settings import WorldSettings
@@ -57,19 +58,6 @@ def open_benchmark(run: Stages, config: RunConfig, task: TaskContent) -> Artifac
     return run(
         file_benchmark, task.name, task.hooks, data_file(load_hooks(task.name, task.hooks).benchmark, Path(data))
     )
-
-
-def limited(items: list[Item], limit: int | None) -> list[Item]:
-    """Keep `limit` items, drawn once and for all by their hash, in the order of the data.
-
-    The first items of a benchmark are often all of one source; these are a fair sample, and a
-    larger limit only adds to a smaller one.
-    """
-    if limit is None or limit >= len(items):
-        return items
-    drawn = sorted(items, key=lambda item: hashlib.sha256(item.item_id.encode()).digest())[:limit]
-    kept = {item.item_id for item in drawn}
-    return [item for item in items if item.item_id in kept]
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,15 @@ from typing import Any
 
 from harness import provenance
 from harness.config import differing
-from harness.data.benchmark import Inventory, imageless_items
+from harness.data.benchmark import describe, imageless_items
 from harness.data.tables import fingerprint, path_fingerprint
 from harness.errors import DataError, HarnessError, RunIncompleteError, unknown
 from harness.evaluate.hooks import TaskHooks, data_file, open_rows
 from harness.importing.formats import Answer, read_answers
 from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
-from harness.records import Item, Judgment, Run, RunFolder
+from harness.records import Item, Judgment, Run, RunFolder, shown_hash
+from harness.records.inventory import Inventory
 from harness.records.run import StageRecord, TaskRecord
 from harness.settings import WorldSettings
 
@@ -54,7 +55,6 @@ def join(path: Path, hooks: TaskHooks, data: str | None, format_: str | None = N
     """
     format_, answers = read_answers(path, hooks.benchmark, format_)
     theirs = _theirs(path, answers)
-    inventory = Inventory()
     if data is not None:
         where = str(data_file(hooks.benchmark, Path(data))) if _is_file(data) else data
         rows, source, folder = open_rows(hooks.benchmark, where, lambda: hooks.embedded(WorldSettings()))
@@ -68,12 +68,11 @@ def join(path: Path, hooks: TaskHooks, data: str | None, format_: str | None = N
         items = [theirs[name] for name in sorted(theirs)]
         sources = {answer.data for answer in answers}
         source = (sources.pop() if len(sources) == 1 else None) or path.name
-    for item in items:
-        inventory.add(item)
+    inventory = Inventory(items)
     by_id = {item.item_id: item for item in items} | {item.source_id: item for item in items}
     judged = [(answer, _judgment(path, answer, by_id, source)) for answer in answers]
     relabelled = sum(name in by_id and by_id[name].label != item.label for name, item in theirs.items())
-    return Joined(format_, items, _numbered(path, judged), inventory.describe(source, hooks.benchmark), relabelled)
+    return Joined(format_, items, _numbered(path, judged), describe(inventory, source, hooks.benchmark), relabelled)
 
 
 def _is_file(data: str) -> bool:
@@ -130,6 +129,7 @@ def _judgment(path: Path, answer: Answer, items: Mapping[str, Item], source: str
         seed=0,
         order=order,
         repeat=-1 if answer.repeat is None else answer.repeat,
+        shown=shown_hash(item.question, [item.responses[place] for place in order]),
         text=answer.text if answer.text is not None else "",
         reading="unparsed",
         p_first=answer.p_first,

@@ -1,5 +1,8 @@
 """A judgment: what a judge said of one item in one presentation, and what was read from it."""
 
+import hashlib
+import json
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +29,11 @@ class Presentation(NamedTuple):
     repeat: int
 
 
+def shown_hash(question: str, responses: Sequence[str]) -> str:
+    """Hash a question and responses in the order in which they are shown."""
+    return hashlib.sha256(json.dumps([question, *responses]).encode()).hexdigest()[:8]
+
+
 class Judgment(BaseModel):
     """One answer of a judge to one presentation of an item."""
 
@@ -37,6 +45,8 @@ class Judgment(BaseModel):
     order: tuple[int, ...]
     """Which of the item's responses were shown, in this order."""
     repeat: int = 0
+    shown: str | None = None
+    """`shown_hash` of what was asked, so that an order that is changed later is noticed; None in older records."""
     text: str
     """The answer as it came, unchanged."""
     reading: Reading

@@ -70,7 +70,7 @@ def gate(options: Namespace) -> ExitCode:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(path, error, f"--{name}") from error
-    terms = Terms(options.margin, options.require == "improvement", options.alpha, options.metric)
+    terms = Terms(options.margin, options.require == "improvement", options.alpha, options.metric, options.same)
 
     def write(ruling: Ruling) -> None:
         texts = reports(ruling)
@@ -93,12 +93,18 @@ def gate(options: Namespace) -> ExitCode:
 
 
 def baseline(options: Namespace) -> ExitCode:
-    """Keep a finished run as a baseline."""
-    from harness.decide.baselines import accept
+    """Keep a finished run as a baseline, or check those that are kept."""
+    from harness.decide.baselines import accept, check
     from harness.records import RunFolder
-    from harness.registry import baselines_root
+    from harness.registry import baselines_root, list_baselines
     from harness.show.console import Screen
 
+    if options.action == "check":
+        anew = check(list_baselines(), options.since)
+        said = Screen()
+        for line in [*anew, f"All {len(list_baselines())} baselines in {baselines_root()} are what was accepted."]:
+            said.print(line, soft_wrap=True, markup=False)
+        return ExitCode.OK
     folder = RunFolder(find_run(options.run))
     path, entry = accept(folder, baselines_root(), options.reason, options.name, options.replace_data)
     replaced = f", in place of {entry.replaced}" if entry.replaced else ""

@@ -117,8 +117,8 @@ def _list_runs(roots: Sequence[Path]) -> Any:
 def _list_baselines(roots: Sequence[Path]) -> Any:
     from rich.text import Text
 
-    from harness.decide.baselines import fingerprint, history
     from harness.records import RunFolder
+    from harness.records.acceptance import changed, history
     from harness.registry import baselines_root, list_baselines
     from harness.sheets.formats import harmless
 
@@ -131,7 +131,7 @@ def _list_baselines(roots: Sequence[Path]) -> Any:
             continue
         last = accepted[-1] if accepted else None
         when = last.date if last else "never: copied by hand"
-        if last and last.fingerprint != fingerprint(RunFolder(path)):
-            when += "; changed since, by hand"
+        if what := changed(path):
+            when += f"; changed since, by hand: {what}"
         table.add_row(path.name, Text(harmless(run.name)), when, Text(harmless(last.reason)) if last else "")
     return table

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.protocols import find_protocol
 from harness.records import Judgment
-from tests.compare.test_comparison import write
-from tests.toys import ROOT, make_items, make_judgments
+from tests.toys import ROOT, make_items, make_judgments, write
 
 
 @pytest.fixture
@@ -79,9 +79,10 @@ def test_repeated_votes_tell_what_more_of_them_buy(tmp_path: Path, capsys) -> No
         votes = []
         for repeat in range(5):
             for j in make_judgments(items, accuracy, draw=hash_of(name) + repeat):
-                if j.order == (0, 1):
-                    votes.append(j.model_copy(update={"repeat": repeat}))
-        write(tmp_path / name, items, votes, protocol="official:5")
+                votes.append(j.model_copy(update={"repeat": repeat}))
+        owed = set(find_protocol("official:5").presentations(items, 0))
+        votes = [vote for vote in votes if vote.presentation in owed]
+        write(tmp_path / name, items, votes, protocol="official:5", reader="official")
     assert main(["power", str(tmp_path / "one"), str(tmp_path / "other"), "--effect", "0.08"]) == 0
     out = said(capsys)
     assert "Repeats: official:" in out or "the chance of single answers is" in out
@@ -93,7 +94,7 @@ def hash_of(name: str) -> int:
 
 def test_mistakes_are_one_line(runs, tmp_path: Path, capsys) -> None:
     items = make_items(20)
-    write(tmp_path / "other", items, make_judgments(items, 0.6), data_fingerprint="else")
+    write(tmp_path / "other", items[:18], make_judgments(items[:18], 0.6))
     nan = Judgment(item_id=items[0].item_id, seed=0, order=(0, 1), text="", reading="first")
     odd = write(tmp_path / "odd", items, make_judgments(items, 0.6))
     lines = odd.judgments_path("toy").read_text().splitlines()

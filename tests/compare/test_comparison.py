@@ -2,6 +2,7 @@ import math
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,45 +12,10 @@ from harness.compare.comparison import compare, compare_many
 from harness.compare.findings import candidates, differ_in, remarks
 from harness.counting.results import load_result
 from harness.errors import HarnessError, RunIncompleteError
-from harness.records import Item, Judgment, Run, RunFolder
-from harness.records.run import TaskRecord
+from harness.records import Judgment, RunFolder
+from harness.records.inventory import Inventory, limited
 from harness.stats.multiplicity import CORRECTIONS
-from tests.toys import make_items, make_judgments
-
-
-def write(folder: Path, items: list[Item], judgments: list[Judgment], status: str = "complete", **task) -> RunFolder:
-    run = RunFolder(folder)
-    record = TaskRecord(
-        task="toy",
-        protocol="both-orders",
-        protocol_version=1,
-        data="toy",
-        data_fingerprint="f",
-        data_items=len(items),
-        items=len(items),
-        data_slices={},
-        slices=sorted({item.slice for item in items}),
-        kind="pair",
-        reader="strict",
-        synthetic=True,
-    )
-    run.write_run(
-        Run(
-            name=folder.name,
-            status=status,
-            checkpoints={str(seed): "toy" for seed in {j.seed for j in judgments}},
-            config={"recipe": folder.name, "seeds": [0], "sft": {}},
-            packages={},
-            revision=None,
-            hardware={},
-            started="now",
-            tasks=[record.model_copy(update=task)],
-        )
-    )
-    run.write_items("toy", items)
-    run.write_presentations("toy", {j.presentation for j in judgments})
-    run.append_judgments("toy", judgments)
-    return run
+from tests.toys import changed, make_items, make_judgments, worded, write
 
 
 @pytest.fixture
@@ -107,13 +73,18 @@ def test_seeds_are_crossed_with_items(tmp_path: Path) -> None:
     assert got.headline[0].estimate.df < 199
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "says"), [("data_fingerprint", "g", "data"), ("protocol", "official", "protocol")]
-)
-def test_unlike_runs_are_refused_by_the_first_difference(tmp_path: Path, field: str, value: str, says: str) -> None:
+@pytest.mark.parametrize("says", ["data", "protocol", "reader", "task"])
+def test_unlike_runs_are_refused_by_the_first_difference(tmp_path: Path, says: str) -> None:
     items = make_items(10)
     one = load_result(write(tmp_path / "one", items, make_judgments(items, 0.6)))
-    other = load_result(write(tmp_path / "other", items, make_judgments(items, 0.6), **{field: value}))
+    asked: dict[str, Any] = {
+        "protocol": {"protocol": "file-order"},
+        "reader": {"reader": "letters"},
+        "task": {"task": "other"},
+    }.get(says, {})
+    judged = [j for j in make_judgments(items, 0.6) if says != "protocol" or j.order == (0, 1)]
+    turned = [item.model_copy(update={"slice": "general"}) for item in items] if says == "data" else items
+    other = load_result(write(tmp_path / "other", turned, judged, **asked))
     with pytest.raises(HarnessError, match=f"differ in {says}"):
         compare(one, other)
 
@@ -127,11 +98,11 @@ def test_an_unfinished_run_is_not_compared(tmp_path: Path) -> None:
 def test_a_failed_answer_is_never_counted(tmp_path: Path) -> None:
     items = make_items(10)
     answered = make_judgments(items, 0.6)
-    failed = answered[0].model_copy(update={"reading": "error", "error": "500 ill"})
+    failed = answered[0].model_copy(update={"reading": "error", "error": "500 ill", "text": ""})
     run = write(tmp_path / "run", items, [failed, *answered[1:]])
     with pytest.raises(RunIncompleteError, match="0 of 20 judgments are missing, 1 failed, 0 doubled"):
         load_result(run)
-    run.append_judgments("toy", answered[:1])
+    run.append_judgments("toy", map(worded, answered[:1]))
     assert load_result(run).tallies[0]["score"].size == 10
     run.append_judgments("toy", [failed])
     with pytest.raises(RunIncompleteError, match="1 failed, 1 doubled"):
@@ -165,11 +136,16 @@ def test_two_clusters_alike_are_no_certainty(tmp_path: Path) -> None:
     assert "not estimable" in compare(one, other).sentence()
 
 
-def test_runs_without_a_common_item_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [slice(10), slice(10, 20), slice(5, 15)])
+def test_items_that_no_limit_leaves_are_refused(tmp_path: Path, kept: slice) -> None:
     items = make_items(20)
-    one = load_result(write(tmp_path / "one", items[:10], make_judgments(items[:10], 0.6)))
-    other = load_result(write(tmp_path / "other", items[10:], make_judgments(items[10:], 0.6)))
-    with pytest.raises(HarnessError, match="no item in common"):
+    whole = {"data_items": 20, "data_fingerprint": Inventory(items).fingerprint}
+    one = load_result(write(tmp_path / "one", items[:10], make_judgments(items[:10], 0.6), **whole))
+    other = load_result(write(tmp_path / "other", items[kept], make_judgments(items[kept], 0.6), **whole))
+    if kept == slice(10):
+        assert compare(one, other).unmatched == 0
+        return
+    with pytest.raises(HarnessError, match="no --limit leaves those of one"):
         compare(one, other)
 
 
@@ -187,19 +163,18 @@ def test_swapping_base_and_candidate_negates_every_figure_of_a_correlation_too(t
 
 def write_grades(folder: Path, draw: int):
     chance = random.Random(draw)
-    items = [item.model_copy(update={"responses": ("a",), "label": 1 + i % 5}) for i, item in enumerate(make_items(90))]
+    items = [changed(item, responses=("a",), label=1 + i % 5) for i, item in enumerate(make_items(90))]
     given = [min(5, max(1, item.label + chance.choice((-1, 0, 1)))) for item in items]
     judgments = [
         Judgment(item_id=item.item_id, seed=0, order=(0,), text="", reading=grade)
         for item, grade in zip(items, given, strict=True)
     ]
-    return load_result(write(folder, items, judgments, kind="score", protocol="published:1"))
+    return load_result(write(folder, items, judgments, kind="score", protocol="published:1", reader="grade"))
 
 
 def test_rows_in_another_order_change_nothing(pair, tmp_path: Path) -> None:
     items = make_items(300)
     answers = make_judgments(items, 0.8, draw=2)
-    random.Random(0).shuffle(items)
     random.Random(1).shuffle(answers)
     mixed = load_result(write(tmp_path / "mixed", items, answers))
     for one, other in zip(compare(*pair).headline, compare(pair[0], mixed).headline, strict=True):
@@ -208,12 +183,14 @@ def test_rows_in_another_order_change_nothing(pair, tmp_path: Path) -> None:
 
 def test_every_item_and_answer_is_accounted_for(tmp_path: Path) -> None:
     items = make_items(40)
-    base = load_result(write(tmp_path / "base", items[:30], make_judgments(items[:30], 0.6)))
-    answers = make_judgments(items[10:], 0.6)
+    whole = {"data_items": 40, "data_fingerprint": Inventory(items).fingerprint}
+    base = load_result(write(tmp_path / "base", items, make_judgments(items, 0.6)))
+    few = limited(items, 20)
+    answers = make_judgments(few, 0.6)
     silent = [j.model_copy(update={"reading": "unparsed"}) if k % 4 == 0 else j for k, j in enumerate(answers)]
-    cand = load_result(write(tmp_path / "cand", items[10:], silent))
+    cand = load_result(write(tmp_path / "cand", few, silent, **whole))
     got = compare(base, cand)
-    assert (got.ledger.shared, got.ledger.baseline_only, got.ledger.candidate_only) == (20, 10, 10)
+    assert (got.ledger.shared, got.ledger.baseline_only, got.ledger.candidate_only) == (20, 20, 0)
     assert got.ledger.candidate_unparsed == pytest.approx(0.25)
     assert got.bounds is not None
     low, high = got.bounds

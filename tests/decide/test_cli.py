@@ -20,10 +20,10 @@ import yaml
 from harness.cli import main
 from harness.embedded.data import preference_rows
 from harness.records import RunFolder
+from harness.records.acceptance import changed, history
 from harness.settings import WorldSettings
-from tests.compare.test_comparison import write
 from tests.test_main_job import sets
-from tests.toys import ROOT, SMALL, make_items, make_judgments
+from tests.toys import ROOT, SMALL, make_items, make_judgments, write
 
 BASELINES = ROOT / "results/baselines"
 DISTILL = ["--recipe", "distill", "--baseline", "none", "--tasks", "vlrewardbench"]
@@ -56,8 +56,14 @@ def copied(source: Path, out: Path, seeds: list[int]) -> Path:
     """Make a run of some seeds of another."""
     whole, part = RunFolder(source), RunFolder(out)
     run = whole.read_run()
-    kept = {str(seed): run.checkpoints[str(seed)] for seed in seeds}
-    part.write_run(run.model_copy(update={"name": out.name, "checkpoints": kept}))
+    names = set(map(str, seeds))
+    kept = {seed: print_ for seed, print_ in run.checkpoints.items() if seed in names}
+    tasks = [
+        task.model_copy(update={"prompts": {s: words for s, words in task.prompts.items() if s in names}})
+        for task in run.tasks
+    ]
+    config = run.config | {"seeds": seeds}
+    part.write_run(run.model_copy(update={"name": out.name, "checkpoints": kept, "tasks": tasks, "config": config}))
     part.write_items("vlrewardbench", whole.read_items("vlrewardbench"))
     part.write_presentations("vlrewardbench", whole.read_presentations("vlrewardbench"))
     part.append_judgments("vlrewardbench", (j for j in whole.read_judgments("vlrewardbench") if j.seed in seeds))
@@ -143,11 +149,14 @@ def test_a_run_against_itself_is_no_ruling(toys: Path, tmp_path: Path) -> None:
     assert json.loads(report.read_text())["verdict"] == "none"
     shutil.copytree(toys / "base", tmp_path / "copy")
     assert gated(toys / "base", tmp_path / "copy")[0] == 2
-    # one that answers alike is another run, as the same recipe trained again is
+    # one that answers alike is another run, as the same recipe trained again is; that is for the user to say
     items = make_items(400)
     again = [j.model_copy(update={"seconds": 1.0}) for j in make_judgments(items, 1.0)]
     write(tmp_path / "base", items, again)
-    assert gated(toys / "base", tmp_path / "base")[0] == 0
+    code, said = gated(toys / "base", tmp_path / "base")
+    assert code == 2
+    assert "the answer of base under seed 0, word for word. If that is meant" in said
+    assert gated(toys / "base", tmp_path / "base", "--same")[0] == 0
 
 
 def test_a_typo_in_a_runs_name_is_usage_with_the_nearest_name(toys: Path, tmp_path: Path) -> None:
@@ -235,7 +244,7 @@ def test_a_baseline_is_accepted_for_a_reason_and_its_history_grows(toys: Path, t
 
 def test_other_data_do_not_become_the_baseline_unnoticed(toys: Path, tmp_path: Path) -> None:
     items = make_items(20)
-    write(tmp_path / "runs/other", items, make_judgments(items, 0.6), data_fingerprint="g")
+    write(tmp_path / "runs/other", items, make_judgments(items, 0.6))
     command = ["baseline", "accept", "other", "--reason", "new release", "--name", "main"]
     harness("baseline", "accept", toys / "base", "--reason", "first", "--name", "main", results=tmp_path)
     code, said = harness(*command, results=tmp_path)
@@ -244,13 +253,63 @@ def test_other_data_do_not_become_the_baseline_unnoticed(toys: Path, tmp_path: P
     assert harness(*command, "--replace-data", results=tmp_path)[0] == 0
 
 
-def test_the_committed_baselines_are_what_was_accepted() -> None:
-    from harness.decide.baselines import fingerprint, history
+@pytest.mark.parametrize("what", ["judgments-toy.jsonl", "items-toy.jsonl", "run.json", "accepted.json"])
+def test_a_baseline_that_was_edited_is_used_by_no_verb(toys: Path, tmp_path: Path, monkeypatch, what: str) -> None:
+    assert harness("baseline", "accept", toys / "base", "--reason", "x", "--name", "main", results=tmp_path)[0] == 0
+    assert gated("main", toys / "slipped", "--margin", "0.1", results=tmp_path)[0] == 0
+    path = tmp_path / "baselines/main" / what
+    old, new = {
+        "run.json": ("2026-01-01", "2026-01-02"),
+        "accepted.json": ('"fingerprint": "', '"fingerprint": "0'),
+    }.get(what, ('"toy/0#', '"toy/1#'))
+    path.write_text(path.read_text().replace(old, new))
+    board = ["leaderboard", tmp_path / "baselines/main"]
+    for command in (["gate", "main", toys / "slipped"], ["compare", "main", toys / "slipped"], board):
+        code, said = harness(*command, results=tmp_path)
+        assert code == 2, said
+        assert "changed after the baseline was accepted" in said
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "changed since, by hand" in harness("ls", "baselines", results=tmp_path)[1]
+    path.unlink()
+    assert gated("main", toys / "slipped", "--margin", "0.1", results=tmp_path)[0] == (
+        0 if what == "accepted.json" else 2
+    )
 
+
+def test_a_baseline_that_changed_without_a_reason_fails_the_check(toys: Path, tmp_path: Path) -> None:
+    def check() -> tuple[int, str]:
+        return harness("baseline", "check", "--since", tmp_path / "before", results=tmp_path)
+
+    def accept(run: str) -> None:
+        given = ["--reason", f"for {run}", "--name", "main"]
+        assert harness("baseline", "accept", toys / run, *given, results=tmp_path)[0] == 0
+
+    main, kept = tmp_path / "baselines/main", tmp_path / "before/main"
+    accept("base")
+    shutil.copytree(main, kept)
+    assert check()[0] == 0
+    accept("slipped")
+    code, said = check()
+    assert code == 0
+    assert "main was accepted anew on" in said
+    assert "for slipped" in said
+    whole = (main / "accepted.json").read_text()
+    # the history as if nobody had accepted anything: its last hash is not that of the files
+    (main / "accepted.json").write_text(json.dumps([json.loads(whole)[0]]))
+    assert "changed after the baseline was accepted" in check()[1]
+    (main / "accepted.json").write_text(json.dumps(json.loads(whole)[1:]))
+    assert "earlier acceptances were changed" in check()[1]
+    shutil.rmtree(main)
+    code, said = check()
+    assert (code, said.count("\n")) == (2, 1)
+    assert "the baseline main is in" in said
+
+
+def test_the_committed_baselines_are_what_was_accepted() -> None:
     for name in ("carevl", "distill"):
-        folder = RunFolder(BASELINES / name)
-        assert history(folder.path)[-1].fingerprint == fingerprint(folder)
-        assert folder.read_run().tasks[0].synthetic
+        assert history(BASELINES / name)
+        assert changed(BASELINES / name) is None
+        assert RunFolder(BASELINES / name).read_run().tasks[0].synthetic
 
 
 ACTION = yaml.safe_load((ROOT / ".github/actions/gate/action.yml").read_text())

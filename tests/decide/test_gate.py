@@ -18,8 +18,7 @@ from harness.decide.gate_report import reports
 from harness.errors import ExitCode, HarnessError
 from harness.stats.intervals import Estimate
 from harness.stats.mixture import Part
-from tests.compare.test_comparison import write
-from tests.toys import make_items, make_judgments
+from tests.toys import make_items, make_judgments, write
 
 figures = st.floats(-2, 2)
 intervals = st.tuples(figures, figures).map(sorted)
@@ -140,7 +139,7 @@ def test_inconclusive_says_what_would_settle_it(even) -> None:
 
 
 def test_without_image_ids_it_is_inconclusive_and_says_what_is_missing(tmp_path: Path) -> None:
-    items = [item.model_copy(update={"cluster_id": None}) for item in make_items(50)]
+    items = [item.model_copy(update={"cluster_id": None, "image_hash": None}) for item in make_items(50)]
     sides = [write(tmp_path / n, items, make_judgments(items, s, draw=1)) for n, s in (("base", 0.9), ("cand", 0.2))]
     ruling = decide(compare(*map(load_result, sides)), Terms())
     assert ruling.code is ExitCode.INCONCLUSIVE

@@ -9,6 +9,7 @@ from harness.data.benchmark import read_items
 from harness.errors import RunIncompleteError
 from harness.protocols import find_protocol
 from harness.records import RunFolder
+from harness.records.inventory import limited
 
 lmms_eval = pytest.importorskip("lmms_eval")
 
@@ -139,8 +140,8 @@ def test_official_keeps_votes_and_gives_a_curve(tmp_path: Path, benchmark: Artif
 
 def test_a_limit_is_a_fair_sample_and_grows(benchmark: Artifact) -> None:
     items = read_items(benchmark.path / tasks.TABLE)
-    small, large = tasks.limited(items, 8), tasks.limited(items, 20)
+    small, large = limited(items, 8), limited(items, 20)
     assert len(small) == 8
     assert {i.item_id for i in small} < {i.item_id for i in large}
     assert len({i.slice for i in large}) == 3
-    assert tasks.limited(items, 999) == items
+    assert limited(items, 999) == items

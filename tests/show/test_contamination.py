@@ -12,8 +12,8 @@ from harness.records.run import StageRecord
 from harness.show.contamination import contamination_of
 from harness.show.leaderboard import collect, leaderboard
 from harness.show.tables import notes
-from tests.show.report.runs import answers, write
-from tests.toys import make_items
+from tests.show.report.runs import answers
+from tests.toys import make_items, write
 
 
 def stage(name: str, **info: Any) -> StageRecord:

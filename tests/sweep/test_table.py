@@ -11,14 +11,13 @@ import pytest
 from harness.cli import main
 from harness.compare.comparison import compare_many
 from harness.counting.results import load_result
-from harness.records import RunFolder
+from harness.records import Item, RunFolder
 from harness.records.run import StageRecord
 from harness.sweep.file import read_sweep
 from harness.sweep.folder import SweepFolder
 from harness.sweep.table import costs
-from tests.show.report.runs import write
 from tests.test_cli import HEAVY
-from tests.toys import make_items, make_judgments
+from tests.toys import changed, make_items, make_judgments, write
 
 ITEMS = make_items(120)
 HOSTILE = "<script>alert(1)</script> & \u202ex"
@@ -28,7 +27,7 @@ def stage(name: str, key: str, took: float, seed: int = 0, **info: float) -> Sta
     return StageRecord(stage=name, seed=seed, key=key, cached=False, seconds=took, peak_mb=1, info=info)
 
 
-def finish(sweep: Path, accuracies: dict[str, float], **task: str) -> dict[str, RunFolder]:
+def finish(sweep: Path, accuracies: dict[str, float], items: list[Item] = ITEMS) -> dict[str, RunFolder]:
     """Make finished runs of some cells, and have the sweep's folder know them."""
     asked = read_sweep(sweep)
     folder = SweepFolder(asked.name)
@@ -37,9 +36,9 @@ def finish(sweep: Path, accuracies: dict[str, float], **task: str) -> dict[str, 
     for i, cell in enumerate(asked.cells):
         if (accuracy := accuracies.get(cell.label)) is None:
             continue
-        judgments = [j for seed in asked.file.seeds for j in make_judgments(ITEMS, accuracy, seed, draw=i)]
+        judgments = [j for seed in asked.file.seeds for j in make_judgments(items, accuracy, seed, draw=i)]
         stages = [stage("sft", "shared", 100, updates=7), stage("dpo", f"own {i}", 10), stage("judge toy", "k", 1)]
-        made[cell.label] = write(folder.path.parents[1] / f"runs/run-{i}", ITEMS, judgments, stages, **task)
+        made[cell.label] = write(folder.path.parents[1] / f"runs/run-{i}", items, judgments, stages)
     return made
 
 
@@ -114,7 +113,7 @@ def test_nothing_finished_is_incomplete_and_says_what_to_do(sweep: Path, capsys)
 
 def test_other_data_are_not_compared_and_it_is_said(sweep: Path, capsys) -> None:
     finish(sweep, {"default": 0.7, "good": 0.8})
-    finish(sweep, {"weak": 0.8}, data_fingerprint="another")
+    finish(sweep, {"weak": 0.8}, [changed(ITEMS[0], question="another?"), *ITEMS[1:]])
     assert main(["sweep", str(sweep), "--show"]) == 0
     assert "weak is not compared: run-0 and run-3 differ in data" in shown(capsys)
 

@@ -8,10 +8,11 @@ from harness.data.benchmark import entries, make_item
 from harness.data.tables import image_hash
 from harness.embedded.data import benchmark_rows
 from harness.evaluate.hooks import load_hooks
-from harness.records import Item, Judgment, Run, RunFolder
-from harness.records.run import StageRecord, TaskRecord
+from harness.records import Item, Judgment, RunFolder
+from harness.records.run import StageRecord
 from harness.registry import content_roots, load_task
 from harness.settings import WorldSettings
+from tests.toys import write
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -22,51 +23,6 @@ HOSTILE = (
     "\" onmouseover='alert(3)' {{ 7*7 }} ${alert(4)}",
     "<img src=x onerror=alert(5)><svg onload=alert(6)>",
 )
-
-
-def write(
-    folder: Path,
-    items: Sequence[Item],
-    judgments: Sequence[Judgment],
-    stages: Sequence[StageRecord] = (),
-    config: dict[str, Any] | None = None,
-    **task: Any,
-) -> RunFolder:
-    run = RunFolder(folder)
-    slices = list(dict.fromkeys(item.slice for item in items))
-    about: dict[str, Any] = {
-        "task": "toy",
-        "kind": "pair",
-        "protocol": "both-orders",
-        "protocol_version": 1,
-        "reader": "strict",
-        "data": "toy",
-        "data_fingerprint": "f",
-        "data_items": len(items),
-        "data_slices": dict.fromkeys(slices, 1),
-        "items": len(items),
-        "slices": slices,
-        "synthetic": True,
-    }
-    record = TaskRecord(**about | task)
-    run.write_run(
-        Run(
-            name=folder.name,
-            status="complete",
-            config={"recipe": folder.name, "seeds": [0]} | (config or {}),
-            tasks=[record],
-            checkpoints={str(seed): f"print {seed}" for seed in sorted({j.seed for j in judgments})},
-            stages=list(stages),
-            packages={"numpy": "2"},
-            revision="abc",
-            hardware={"cores": 2},
-            started="2026-01-01",
-        )
-    )
-    run.write_items(record.task, items)
-    run.write_presentations(record.task, {j.presentation for j in judgments})
-    run.append_judgments(record.task, judgments)
-    return run
 
 
 def embedded_items(count: int) -> list[Item]:
@@ -87,7 +43,8 @@ def answers(
             for order in ((0, 1), (1, 0)):
                 assert isinstance(item.label, int)
                 first = (order[0] == item.label) == well
-                said = text or f"seed {seed} on {item.source_id}: answer {1 if first else 2} is better."
+                said = text or f"seed {seed} on {item.source_id}"
+                said += f"\nOverall Judgment: Answer {1 if first else 2} is better."
                 judgments.append(
                     Judgment(
                         item_id=item.item_id,
@@ -183,7 +140,10 @@ def embedded_pair(folder: Path, count: int = 60) -> tuple[RunFolder, RunFolder]:
     first = next(item for item, g, w in zip(items, good, weak, strict=True) if g and not w)
     hostile = iter(HOSTILE)
     judgments = [
-        j.model_copy(update={"text": next(hostile, j.text)}) if j.item_id == first.item_id else j for j in judgments
+        j.model_copy(update={"text": f"{next(hostile, '')}\n{j.text.splitlines()[-1]}"})
+        if j.item_id == first.item_id
+        else j
+        for j in judgments
     ]
     return (
         write(folder / "candidate", items, judgments, trained(), config, **about),

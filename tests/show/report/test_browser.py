@@ -135,6 +135,7 @@ def test_hostile_answers_are_text(report: Path, open_page: Any) -> None:
     page = opened.page
     page.locator("#rows .open").first.click()
     answers = page.locator(".side.candidate .answer .text").all_inner_texts()
+    answers = [answer.rpartition("\n")[0] for answer in answers]
     assert HOSTILE[:4] == tuple(answers[:4])
     assert answers[4] == r"line\u2028separator \u202eesrever\u202c \x07bell"
     assert page.locator("dialog script, dialog svg, dialog b").count() == 0
