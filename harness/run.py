@@ -34,6 +34,10 @@ class Recorder:
         """Open the stage's progress."""
         return self.watch.begin(stage, seed)
 
+    def remark(self, line: str) -> None:
+        """Say something that a person should know."""
+        self.watch.remark(line)
+
     def end(self, record: StageRecord) -> None:
         """Show a stage and keep it, once."""
         self.watch.end(record)
@@ -132,7 +136,7 @@ def _work(
     for seed in seeds:
         work = folder.path / ENGINE
         checkpoint = recipe.train(stages, config, seed) if recipe else None
-        judged = judges.trained(config, checkpoint, work) if checkpoint else judges.given(config, work)
+        judged = judges.trained(config, stages.opened(checkpoint), work) if checkpoint else judges.given(config, work)
         _note_judge(run, seed, judged.fingerprint)
         with closing(judged):
             _ask(run, config, folder, prepared, judged, seed, watch)

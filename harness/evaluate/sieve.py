@@ -31,7 +31,7 @@ def sieve(run: Stages, config: RunConfig, benchmarks: Mapping[str, Artifact]) ->
         found = run(contamination, pairs, list(benchmarks), list(benchmarks.values()))
         if action == "report" or not found.info.get("both"):
             return pairs
-        return run(without_contaminated, pairs, sorted({match.pair for match in read_matches(found)}))
+        return run(without_contaminated, pairs, sorted({match.pair for match in read_matches(run.opened(found))}))
 
     return clean
 

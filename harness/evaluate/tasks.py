@@ -152,7 +152,7 @@ class PreparedTask:
 
 def prepare(run: Stages, config: RunConfig, task: TaskContent) -> PreparedTask:
     """Open a task's data and draw the items that will be asked."""
-    benchmark = open_benchmark(run, config, task)
+    benchmark = run.opened(open_benchmark(run, config, task))
     items = limited(read_items(benchmark.path / TABLE), config.limit)
     prompt = config.prompts.get(task.name)
     return PreparedTask(

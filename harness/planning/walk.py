@@ -5,7 +5,6 @@ that is not there yet, it is shown what is foretold; what follows has no key unt
 """
 
 import inspect
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from harness.planning.load import Load
 from harness.records.run import StageRecord
 from harness.registry import Recipe
 from harness.settings import TrainingSettings
+from harness.training.keeping import DamagedError, report_of
 from harness.training.stages import Artifact, Progress, Silent, Stages
 
 State = Literal["cached", "owed", "not known"]
@@ -43,6 +43,9 @@ class _Unwatched:
         return Silent()
 
     def end(self, record: StageRecord) -> None:
+        pass
+
+    def remark(self, line: str) -> None:
         pass
 
 
@@ -76,10 +79,11 @@ class Planned(Stages):
         # a key that came before anything was guessed is none the worse for it
         guessing = any(info.looked_into for info in self.foreseen) and key[:16] not in {s.key for s in self.steps}
         foretold = foretell(stage.__name__, self._arguments(stage, inputs))
-        there = not guessing and (path / "info.json").exists()
-        if there:
+        kept = None if guessing else _kept(path)
+        there = kept is not None
+        if kept is not None:
             state: State = "cached"
-            info = json.loads((path / "info.json").read_text())["info"]
+            info = kept
         else:
             state = "not known" if guessing else "owed"
             info = foretold.info or self._source(stage.__name__)
@@ -94,6 +98,10 @@ class Planned(Stages):
         self.records.append(record)
         return Artifact(name, key, path, shown)
 
+    def opened(self, artifact: Artifact) -> Artifact:
+        """Return an artifact that nothing is computed from."""
+        return artifact
+
     def _arguments(self, stage: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, Any]:
         """Name a stage's inputs; a forecast may look into them without leaving a trace."""
         bound = inspect.signature(stage).bind_partial(None, *inputs)
@@ -107,6 +115,15 @@ class Planned(Stages):
         if not stage.endswith("_preferences"):
             return {}
         return {"pairs": expected_pairs(self.config.preferences)}
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """Return what the cache's artifact reported; None if it is not there, or not whole."""
+    try:
+        info: dict[str, Any] = report_of(path)["info"]
+    except DamagedError:
+        return None
+    return info
 
 
 def walk(

@@ -107,6 +107,10 @@ class RunConsole:
         took = "[dim]from the cache[/dim]" if record.cached else seconds(record.seconds)
         self.console.print(f"  {self._name(record.stage, record.seed):<28} {summary(record.info):<46} {took}")
 
+    def remark(self, line: str) -> None:
+        """Say something between the stages."""
+        self.console.print(f"  {line}", markup=False)
+
     def _drop(self) -> None:
         if self.current is not None:
             self.bars.remove_task(self.current)

@@ -17,17 +17,18 @@ import shutil
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.data.tables import data_fingerprint, fingerprint
+from harness.errors import HarnessError
 from harness.provenance import packages
 from harness.records.run import StageRecord
-from harness.records.store import write_atomically
 from harness.settings import Section, TrainingSettings
+from harness.training.keeping import DamagedError, check_whole, report_of, seal, touch
 
 COMPUTING = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "lmms-eval")
 """Libraries whose version may change a stage's result."""
@@ -76,6 +77,9 @@ class Watch(Protocol):
     def end(self, record: StageRecord) -> None:
         """Take note of a finished or cached stage."""
 
+    def remark(self, line: str) -> None:
+        """Say something that a person should know."""
+
 
 class Clock:
     """Measures a stage from here on."""
@@ -96,6 +100,10 @@ class Stages:
     def __init__(self, root: Path, watch: Watch, training: TrainingSettings | None = None) -> None:
         self.root, self.watch, self.training = root, watch, training or TrainingSettings()
         self.records: list[StageRecord] = []
+        self.made: dict[Path, tuple[Callable[..., dict[str, Any]], tuple[Any, ...], int | None]] = {}
+        """How each artifact of this run is computed, by its folder."""
+        self.whole: set[Path] = set()
+        """Artifacts whose files were held against their hashes, or have just been written."""
         self.sieve: Callable[[Artifact], Artifact] = lambda pairs: pairs
         """What pairs pass through once they are opened; a run looks here for those that it will be asked."""
 
@@ -113,15 +121,46 @@ class Stages:
 
         name, key, path = self.place(stage, inputs, seed)
         self.root.mkdir(parents=True, exist_ok=True)
+        self.made[path] = stage, inputs, seed
         with FileLock(self.root / f".{path.name}.lock"):
-            cached = (path / "info.json").exists()
-            if not cached:
+            report, cached = self._kept(path), True
+            if report is None:
                 self._compute(stage, inputs, seed, path, self.watch.begin(name, seed))
-        report = json.loads((path / "info.json").read_text())
+                report, cached = report_of(path), False
         record = StageRecord(stage=name, seed=seed, key=key[:16], cached=cached, **report)
         self.records.append(record)
         self.watch.end(record)
         return Artifact(name, key, path, report["info"])
+
+    def _kept(self, path: Path) -> dict[str, Any] | None:
+        """Return what the cache's artifact reported; None if it is not there, or not whole, which is said."""
+        try:
+            report = report_of(path)
+        except DamagedError as why:
+            if str(why):
+                self.watch.remark(f"{path.name} in the cache is damaged ({why}): computed again.")
+            return None
+        touch(path)
+        return report
+
+    def opened(self, artifact: Artifact) -> Artifact:
+        """Return an artifact whose files are what its stage wrote; one that was damaged since is computed again."""
+        from filelock import FileLock
+
+        path = artifact.path
+        if path in self.whole:
+            return artifact
+        with FileLock(self.root / f".{path.name}.lock"):
+            try:
+                check_whole(path)
+            except DamagedError as why:
+                if path not in self.made:
+                    raise HarnessError(f"{path}: {why}.", "Run again: it will be computed again.") from None
+                self.watch.remark(f"{path.name} in the cache is damaged ({why}): computed again.")
+                stage, inputs, seed = self.made[path]
+                self._compute(stage, inputs, seed, path, self.watch.begin(artifact.stage, seed))
+        self.whole.add(path)
+        return artifact
 
     def place(self, stage: Callable[..., Any], inputs: tuple[Any, ...], seed: int | None) -> tuple[str, str, Path]:
         """Return the name and key of a stage's result, and the folder where it is or will be."""
@@ -144,6 +183,8 @@ class Stages:
     def _compute(
         self, stage: Callable[..., Any], inputs: tuple[Any, ...], seed: int | None, path: Path, progress: Progress
     ) -> None:
+        for artifact in _artifacts(inputs):
+            self.opened(artifact)
         # a stage may leave checkpoints here and go on from them after a crash
         part = path.with_name(path.name + ".part")
         part.mkdir(exist_ok=True)
@@ -152,11 +193,18 @@ class Stages:
         if _trains(stage):
             extra["training"] = self.training
         info = stage(part, *inputs, **extra, progress=progress)
-        write_atomically(part / "info.json", json.dumps({**clock.read(), "info": info}, indent=1))
         shutil.rmtree(part / ENGINE, ignore_errors=True)
-        if path.exists():
-            shutil.rmtree(path)
-        part.rename(path)
+        seal(part, path, {**clock.read(), "info": info})
+        self.whole.add(path)
+
+
+def _artifacts(values: Any) -> Iterator[Artifact]:
+    """Find the artifacts among a stage's inputs."""
+    if isinstance(values, Artifact):
+        yield values
+    elif isinstance(values, list | tuple):
+        for value in values:
+            yield from _artifacts(value)
 
 
 def _trains(stage: Callable[..., Any]) -> bool:
@@ -170,6 +218,7 @@ PLAIN_MODULES = (
     "harness.errors",
     "harness.records.run",
     "harness.records.store",
+    "harness.training.keeping",
     "harness.training.stages",
 )
 """Modules that compute nothing of a stage's result; settings are part of the key by value."""

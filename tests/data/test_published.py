@@ -247,6 +247,9 @@ def test_a_copy_counts_by_what_is_in_it_and_is_read_once(tmp_path: Path) -> None
 class Quiet:
     """Watches stages and says nothing."""
 
+    def remark(self, line: str) -> None:
+        pass
+
     def begin(self, stage: str, seed: int | None) -> Silent:
         return Silent()
 

@@ -19,6 +19,9 @@ class Watch:
     def __init__(self) -> None:
         self.records = []
 
+    def remark(self, line: str) -> None:
+        pass
+
     def begin(self, stage: str, seed: int | None) -> Silent:
         return Silent()
 
