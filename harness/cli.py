@@ -14,6 +14,7 @@ from harness.errors import ExitCode, HarnessError
 from harness.help_texts import (
     AUDIT_HELP,
     BASELINE_HELP,
+    CACHE_HELP,
     COMPARE_HELP,
     CONTAMINATION_HELP,
     GATE_HELP,
@@ -178,6 +179,20 @@ def build_parser() -> Parser:
     )
     check.add_argument("--since", metavar="DIR", type=Path, help="their folder before, such as the base branch's")
 
+    cache = verbs.add_parser("cache", help="what is computed already", description=CACHE_HELP, formatter_class=raw)
+    action = cache.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    listed = action.add_parser("ls", help="what lies there", description=CACHE_HELP, formatter_class=raw)
+    listed.add_argument("--every", action="store_true", help="each artifact, with the runs that name it")
+    action.add_parser("check", help="is it what was written?", description=CACHE_HELP, formatter_class=raw)
+    prune = action.add_parser("prune", help="remove some of it", description=CACHE_HELP, formatter_class=raw)
+    prune.add_argument("--unused", action="store_true", help="all that no run names")
+    prune.add_argument("--older-than", metavar="DAYS", dest="days", type=_days, help="what was not used for so long")
+    prune.add_argument(
+        "--down-to", metavar="GIB", dest="gib", type=_gib, help="the longest unused, until so much is left"
+    )
+    prune.add_argument("--used-too", action="store_true", help="also what a run names, checkpoints among it")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would go")
+
     report = verbs.add_parser("report", help="one page about a run", description=REPORT_HELP, formatter_class=raw)
     report.add_argument("run", metavar="RUN", help="name or folder of the run")
     report.add_argument("baseline", metavar="BASE", nargs="?", help="name or folder of the run it is compared with")
@@ -236,6 +251,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def _days(text: str) -> float:
+    """Read a number of days, 0 or more."""
+    if not 0 <= (days := _number(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days; write 30")
+    return days
 
 
 def _gib(text: str) -> float:

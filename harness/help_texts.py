@@ -153,6 +153,23 @@ Keep a finished run as a baseline, deliberately, and why; check those that are k
 The run is copied, without its log; accepted.json beside it keeps every acceptance: date, reason, run,
 figures, the harness's revision, and what stood there before. Commit the folder.
 """
+CACHE_HELP = """\
+What stages computed is kept in results/cache and never computed twice. See what lies there, check it, make room.
+
+  harness cache ls
+      by stage: how much, and how much that no run names; --every lists each artifact
+
+  harness cache check
+      hold every file against the hash that it was written with; 4 if one differs (a run computes it again by itself)
+
+  harness cache prune --unused --older-than 30 --dry-run
+      what no run names and nobody used for 30 days; without --dry-run it goes
+
+  harness cache prune --down-to 20
+      the longest unused, until 20 GiB are left; what a run names stays, but for --used-too
+
+A run's trained judge is an artifact, too: it stays as long as the run is in results/runs or results/baselines.
+"""
 REPORT_HELP = """\
 Write one self-contained page about a finished run, alone or against a baseline: verdict, intervals, slices,
 position bias, reliability, training, cost, and every item with both runs' answers.

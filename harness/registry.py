@@ -291,7 +291,7 @@ def find_run(name: str) -> Path:
 
 def list_runs() -> list[Path]:
     """List the folders of every run, newest first."""
-    folders = [path.parent for path in (results_root() / "runs").glob("*/run.json")]
+    folders = [path.parent for path in (results_root() / "runs").glob("[!.]*/run.json")]
     return sorted(folders, key=lambda path: (path / "run.json").stat().st_mtime, reverse=True)
 
 

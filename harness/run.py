@@ -13,6 +13,7 @@ from harness.precision import arithmetic, slow_or_inexact
 from harness.records import Run, RunFolder
 from harness.records.run import StageRecord
 from harness.registry import Recipe, load_task, results_root
+from harness.scratch import sweep_temporary
 from harness.settings import ServerSettings, TrainingSettings
 from harness.show.console import RunConsole
 from harness.training.launch import refuse_launcher
@@ -99,6 +100,8 @@ def execute(
             run = folder.read_run()
             console.console.print(f"  complete; {sum(t.items for t in run.tasks)} items from the cache")
             return run
+        sweep_temporary()
+        folder.sweep()
         for line in slow_or_inexact(config):
             console.console.print(f"  [yellow]{line}[/yellow]")
         run.arithmetic = arithmetic()

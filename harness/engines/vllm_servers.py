@@ -11,7 +11,6 @@ import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import time
 import urllib.request
 from functools import cache
@@ -20,6 +19,7 @@ from typing import Any
 
 from harness.errors import HarnessError, last_words
 from harness.provenance import accelerators
+from harness.scratch import Scratch
 from harness.settings import VllmSettings
 
 VARIABLE = "HARNESS_VLLM_PYTHON"
@@ -76,9 +76,9 @@ class VllmServers:
         self.settings, self.work = settings, work
         self.python = interpreter(settings)
         self.view = Path(model) if Path(model).is_dir() else None
-        self.scratch = tempfile.TemporaryDirectory(prefix="harness-vllm-")
+        self.scratch = Scratch("vllm-")
         if self.view:
-            self.view = readable(self.view, Path(self.scratch.name))
+            self.view = readable(self.view, self.scratch.path)
         self.arguments = ["--model", str(self.view or model), "--served-model-name", SERVED, "--dtype", precision]
         self.arguments += [*extra, *(["--revision", revision] if revision else [])]
         if settings.tensor_parallel > 1:
@@ -129,7 +129,7 @@ class VllmServers:
         for child in self.running:
             self._end(child)
         self.running = []
-        self.scratch.cleanup()
+        self.scratch.close()
 
     @staticmethod
     def _end(child: subprocess.Popen[bytes]) -> None:

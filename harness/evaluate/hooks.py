@@ -10,8 +10,6 @@ import atexit
 import importlib.util
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +22,7 @@ from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Presentation
 from harness.registry import TaskContent, read_task
+from harness.scratch import Scratch
 from harness.settings import WorldSettings
 
 
@@ -162,12 +161,12 @@ def task_hooks(
                 f"protocol {protocol.spec} asks for other sampling settings than the YAML of {benchmark.task} has.",
                 f"Use `harness run --model ...`, or set HARNESS_PROTOCOL={default.spec}.",
             )
-        scratch = Path(tempfile.mkdtemp(prefix="harness-"))
-        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-        table = scratch / "benchmark.parquet"
+        held = Scratch()
+        atexit.register(held.close)
+        table = held.path / "benchmark.parquet"
         rows, source, folder = open_rows(benchmark, data, lambda: embedded(WorldSettings()))
         write_benchmark(table, rows, source, folder, benchmark)
-        shown = presentation_docs(table, protocol, read_items(table), 0, scratch)
+        shown = presentation_docs(table, protocol, read_items(table), 0, held.path)
         # so that a log tells where its data came from
         return shown.add_column("data", [source] * len(shown))
 

@@ -1,7 +1,6 @@
 """Prepares a task's data and asks a judge every presentation of it."""
 
 import hashlib
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from harness.records import Item, Judgment, Presentation, RunFolder
 from harness.records.inventory import limited
 from harness.records.run import TaskRecord
 from harness.registry import TaskContent
+from harness.scratch import scratch
 from harness.settings import WorldSettings
 from harness.training.stages import Artifact, Progress, Stages
 
@@ -224,9 +224,9 @@ def _simple_evaluate(
         generation["max_new_tokens"] = config.judging.max_new_tokens
     if task.protocol.weighs:
         generation["weigh_verdict"] = True
-    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+    with scratch() as folder_of_docs:
         table = task.benchmark.path / TABLE
-        docs = presentation_docs(table, task.protocol, task.items, config.judging.order_seed, Path(scratch))
+        docs = presentation_docs(table, task.protocol, task.items, config.judging.order_seed, folder_of_docs)
         asked = {
             "task": task.name,
             "process_docs": lambda _: docs,

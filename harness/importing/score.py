@@ -22,6 +22,7 @@ from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Run, RunFolder, shown_hash
 from harness.records.inventory import Inventory
 from harness.records.run import StageRecord, TaskRecord
+from harness.scratch import sweep
 from harness.settings import WorldSettings
 
 
@@ -350,14 +351,15 @@ def _write(
         started=now,
         finished=now,
     )
+    sweep(folder.path.parent.glob(".*.part"))
     part = RunFolder(folder.path.with_name(f".{folder.name}.{os.getpid()}.part"))
     try:
-        part.path.mkdir(parents=True)
-        part.write_items(record.task, items)
-        part.write_presentations(record.task, [judgment.presentation for judgment in judgments])
-        part.append_judgments(record.task, judgments)
-        part.write_run(run)
-        part.path.replace(folder.path)
+        with part.locked():
+            part.write_items(record.task, items)
+            part.write_presentations(record.task, [judgment.presentation for judgment in judgments])
+            part.append_judgments(record.task, judgments)
+            part.write_run(run)
+            part.path.replace(folder.path)
     except OSError as error:
         raise HarnessError(f"cannot write {folder.path}: {error.strerror}.", "Choose another --out.") from error
     finally:

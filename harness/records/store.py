@@ -51,10 +51,24 @@ def write_atomically(path: Path, text: str, option: str = "--out") -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+        flush(path.parent)
     except OSError as error:
         with suppress(OSError):
             part.unlink()
         raise unwritable(path, error, option) from error
+
+
+def flush(path: Path) -> None:
+    """See a file or a folder on the disk.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def unwritable(path: Path, error: OSError, option: str) -> HarnessError:
@@ -83,6 +97,12 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether a run was begun here."""
         return (self.path / "run.json").exists()
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half written; only while the run is held."""
+        for part in self.path.glob("*.part"):
+            with suppress(OSError):
+                part.unlink()
 
     def refuse_foreign(self) -> None:
         """Refuse a folder in which something lies that is no part of a run."""

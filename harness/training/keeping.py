@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.data.tables import fingerprint
 from harness.errors import HarnessError
-from harness.records.store import unwritable, write_atomically
+from harness.records.store import flush, unwritable, write_atomically
 
 INFO = "info.json"
 """File of an artifact that says what it is; written last."""
@@ -35,16 +35,16 @@ def seal(part: Path, path: Path, report: dict[str, Any]) -> None:
     try:
         files = {}
         for file in _files(part):
-            _flush(file)
+            flush(file)
             files[str(file.relative_to(part))] = [file.stat().st_size, fingerprint(file)]
         for folder in {file.parent for file in _files(part)}:
-            _flush(folder)
+            flush(folder)
         write_atomically(part / INFO, json.dumps({**report, "files": files}, indent=1), "results folder")
-        _flush(part)
+        flush(part)
         if path.exists():
             shutil.rmtree(path)
         part.rename(path)
-        _flush(path.parent)
+        flush(path.parent)
     except OSError as error:
         raise unwritable(path, error, "results folder (HARNESS_RESULTS)") from error
 
@@ -100,12 +100,3 @@ def touch(path: Path) -> None:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / INFO)
-
-
-def _flush(path: Path) -> None:
-    """See a file or a folder on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

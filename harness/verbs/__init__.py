@@ -1,5 +1,6 @@
 """What each verb of the command does: one function a verb, of the verb's name, called with the parsed options."""
 
+from harness.verbs.caching import cache
 from harness.verbs.contamination import contamination
 from harness.verbs.elsewhere import audit, score
 from harness.verbs.finished import baseline, compare, gate, leaderboard, power, report
@@ -11,6 +12,7 @@ from harness.verbs.sweeping import sweep
 __all__ = [
     "audit",
     "baseline",
+    "cache",
     "compare",
     "contamination",
     "gate",

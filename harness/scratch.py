@@ -1,0 +1,66 @@
+"""Temporary folders that are swept after a process that was killed: whose lock is free is nobody's any more."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PREFIX = "harness-"
+LOCK = ".lock"
+GRACE = 3600
+"""Seconds for which a folder without a lock is left alone: it may just be getting one."""
+
+
+class Scratch:
+    """A temporary folder, held until it is closed; it goes with it."""
+
+    def __init__(self, purpose: str = "") -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{purpose}"))
+        self._lock = FileLock(self.path / LOCK, timeout=0)
+        self._lock.acquire()
+
+    def close(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.release()
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Hold a temporary folder."""
+    held = Scratch()
+    try:
+        yield held.path
+    finally:
+        held.close()
+
+
+def sweep_temporary() -> None:
+    """Remove the temporary folders that killed processes of ours left."""
+    sweep(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
+
+
+def sweep(folders: Iterable[Path]) -> None:
+    """Remove those folders that nobody holds."""
+    for folder in folders:
+        with suppress(OSError):
+            if folder.is_symlink() or not folder.is_dir() or _held(folder):
+                continue
+            shutil.rmtree(folder)
+
+
+def _held(folder: Path) -> bool:
+    """Tell whether a process holds a folder, or may be about to."""
+    if not (folder / LOCK).exists():
+        return time.time() - folder.stat().st_mtime < GRACE
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    lock.release()
+    return False
