@@ -87,6 +87,7 @@ def build_parser() -> Parser:
     run.add_argument("--prompt-file", metavar="FILE", help="words in place of the task's own; or TASK=FILE,...")
     run.add_argument("--out", metavar="DIR", type=Path, help="the run's folder (default: results/runs/NAME)")
     run.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    run.add_argument("--retry-errors", action="store_true", help="... and ask again what a server refused")
     run.add_argument("--first-seed", metavar="N", type=int, help="train this one of the seeds first; no figure changes")
     run.add_argument("--dry-run", action="store_true", help="check settings and data, and say what would be done")
     run.add_argument("--set", metavar="A.B=C", action="append", default=[], help="override one setting; repeatable")

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import provenance
 from harness.config import RunConfig, differing
@@ -45,6 +45,15 @@ class Recorder:
         if record.key not in {known.key for known in self.run.stages}:
             self.run.stages.append(record)
             self.folder.write_run(self.run)
+
+
+class Resumption(NamedTuple):
+    """What becomes of an unfinished run."""
+
+    resume: bool = False
+    """Whether it goes on."""
+    retry_errors: bool = False
+    """Whether what a server refused is asked again, too."""
 
 
 def begin(config: RunConfig, folder: RunFolder, resume: bool) -> Run | None:
@@ -88,14 +97,14 @@ def execute(
     recipe: Recipe | None,
     folder: RunFolder,
     roots: Sequence[Path],
-    resume: bool,
+    terms: Resumption,
     console: RunConsole,
     first_seed: int | None = None,
 ) -> Run:
     """Carry out a run, or find it done; the seed that comes first changes no result."""
     refuse_launcher()
     with folder.locked():
-        run = begin(config, folder, resume)
+        run = begin(config, folder, terms.resume)
         if run is None:
             run = folder.read_run()
             console.console.print(f"  complete; {sum(t.items for t in run.tasks)} items from the cache")
@@ -107,7 +116,7 @@ def execute(
         run.arithmetic = arithmetic()
         start = config.seeds.index(first_seed) if first_seed in config.seeds else 0
         seeds = [*config.seeds[start:], *config.seeds[:start]]
-        _work(run, config, seeds, recipe, folder, roots, Recorder(run, folder, console))
+        _work(run, config, seeds, recipe, folder, roots, Recorder(run, folder, console), terms.retry_errors)
         shutil.rmtree(folder.path / ENGINE, ignore_errors=True)
         run.status, run.finished = "complete", provenance.now()
         folder.write_run(run)
@@ -122,6 +131,7 @@ def _work(
     folder: RunFolder,
     roots: Sequence[Path],
     watch: Recorder,
+    retry_errors: bool,
 ) -> None:
     """Train and ask, seed by seed."""
     from harness.evaluate import judged as judges
@@ -142,7 +152,7 @@ def _work(
         judged = judges.trained(config, stages.opened(checkpoint), work) if checkpoint else judges.given(config, work)
         _note_judge(run, seed, judged.fingerprint)
         with closing(judged):
-            _ask(run, config, folder, prepared, judged, seed, watch)
+            _ask(run, config, folder, prepared, judged, seed, watch, retry_errors)
 
 
 def _ask(
@@ -153,6 +163,7 @@ def _ask(
     judged: "Judged",
     seed: int,
     watch: Recorder,
+    retry_errors: bool,
 ) -> None:
     """Ask one seed's judge every task."""
     from harness.evaluate import tasks
@@ -165,7 +176,7 @@ def _ask(
             continue
         name = f"judge {task.name}"
         clock = Clock()
-        info = tasks.ask(folder, task, judged, config, seed, watch.begin(name, seed))
+        info = tasks.ask(folder, task, judged, config, seed, watch.begin(name, seed), retry_errors)
         key = f"{judged.fingerprint}-{task.name}-{seed}"
         watch.end(StageRecord(stage=name, seed=seed, key=key, cached=False, info=info, **clock.read()))
 

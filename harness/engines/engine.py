@@ -59,6 +59,14 @@ class Answer(NamedTuple):
     error: str | None = None
 
 
+REFUSED = "refused: "
+"""How the error of a question begins that was refused for good, so that --resume does not ask it again."""
+
+
+REFUSED = "refused: "
+"""How the error of a question begins that was refused for good, so that --resume does not ask it again."""
+
+
 class StoppedError(Exception):
     """An engine gives up: why, and for each question its answers, None where there are none."""
 

@@ -3,20 +3,20 @@
 import asyncio
 import base64
 import io
-import json
 import math
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
 
+import httpx2
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAI, Timeout
 from openai.types.chat import ChatCompletionMessage
 
-from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody, seed_of
+from harness.engines.engine import REFUSED, Answer, Decoding, Done, Question, StoppedError, nobody, seed_of
 from harness.errors import HarnessError, RunIncompleteError
 from harness.judge.format import PLAIN, JudgeFormat
 from harness.protocols.reading import read_strict
@@ -24,6 +24,12 @@ from harness.settings import ServerSettings
 
 TRANSIENT = (408, 409, 425, 429)
 """Statuses that are asked again, as is every status from 500 on; any other 4xx is the user's to mend."""
+OF_ONE_QUESTION = (400, 413, 422)
+"""Statuses that may be about one question alone, such as a filter of contents: others go on where any is answered."""
+LONGEST_REPLY = 2**25
+"""Bytes of a reply; a longer one is no answer."""
+LONGEST_ANSWER = 1_000_000
+"""Characters of an answer; a longer one is no answer, and readers would take minutes over it."""
 LONGEST_WAIT = 60.0
 """Seconds that the waits between retries grow to."""
 LONGEST_OBEYED = 600.0
@@ -38,6 +44,44 @@ class _FailedError(Exception):
     def __init__(self, why: str, wait: float = 0.0) -> None:
         super().__init__(why)
         self.wait = wait
+
+
+class RefusedError(HarnessError):
+    """The server refuses this question; `why` is what it said, in one line."""
+
+    def __init__(self, problem: str, fix: str, why: str) -> None:
+        super().__init__(problem, fix)
+        self.why = why
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A reply's body, which ends in an error where it grows too long."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self.stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for part in self.stream:
+            size += len(part)
+            if size > LONGEST_REPLY:
+                raise httpx2.ReadError(f"a reply of over {LONGEST_REPLY // 2**20} MiB")
+            yield part
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
+
+
+class _BoundedTransport(httpx2.AsyncHTTPTransport):
+    """Takes no reply that is longer than any answer."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        # a reply that is packed may be a thousand times as long
+        request.headers["accept-encoding"] = "identity"
+        reply = await super().handle_async_request(request)
+        assert isinstance(reply.stream, httpx2.AsyncByteStream)
+        reply.stream = _Bounded(reply.stream)
+        return reply
 
 
 class _Request(NamedTuple):
@@ -73,6 +117,12 @@ class Client:
         if not (self._key.isascii() and self._key.isprintable()):
             raise HarnessError("the API key holds a character that no key has.", "Set OPENAI_API_KEY again.")
         self.failed_in_a_row = 0
+        self.answered = 0
+
+    def open(self, base_url: str) -> AsyncOpenAI:
+        """Open a client that believes no reply to be as short as it says."""
+        inner = httpx2.AsyncClient(transport=_BoundedTransport(limits=httpx2.Limits(max_connections=None)))
+        return AsyncOpenAI(**self.arguments(base_url), http_client=inner)
 
     def arguments(self, base_url: str) -> dict[str, Any]:
         """Return what a client of the openai package is made with."""
@@ -117,6 +167,7 @@ class Client:
             model: likewise.
 
         Raises:
+            RefusedError: if the server refuses this question.
             HarnessError: if the server refuses, or has died.
         """
         wait, why = self.settings.backoff, ""
@@ -134,13 +185,15 @@ class Client:
 
     async def _attempt(self, send: Callable[[], Awaitable[_Read]], base_url: str, model: str) -> _Read:
         try:
-            return await send()
-        except APITimeoutError:
+            # a server that sends a byte now and then never times out by itself
+            return await asyncio.wait_for(send(), self.settings.timeout)
+        except (APITimeoutError, TimeoutError):
             raise _FailedError(f"no answer within {self.settings.timeout:g} s") from None
         except APIConnectionError as error:
             self.gone()
             raise _FailedError(f"connection failed: {self.words(error)}") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
+            # no JSON, no UTF-8, a number of thousands of digits, or nested without end
             raise _FailedError(f"a reply that is no JSON: {self.words(error)}") from None
         except APIStatusError as error:
             if error.status_code in TRANSIENT or error.status_code >= 500:
@@ -163,24 +216,29 @@ class Client:
             text = getattr(message, "content", None)
             if not isinstance(message, ChatCompletionMessage) or not isinstance(text, str | None):
                 raise _FailedError(f"a reply that is no answer: {self._short(reply)}")
+            refusal = getattr(message, "refusal", None)
+            if unwritable := _unwritable(text or (refusal if isinstance(refusal, str) else "")):
+                raise _FailedError(f"a reply that is no answer: {unwritable}")
         # the usage is of all choices together
         tokens = getattr(getattr(reply, "usage", None), "completion_tokens", None) if count == 1 else None
-        return [_Choice(choice, tokens if isinstance(tokens, int) else None) for choice in choices[:count]]
+        told = tokens if type(tokens) is int and 0 <= tokens < 2**31 else None
+        return [_Choice(choice, told) for choice in choices[:count]]
 
     def read_scores(self, reply: Any, count: int) -> list[float]:
         """Take the scores out of a reply of `/classify`."""
         try:
             rows = [[float(score) for score in row["probs"]] for row in reply["data"]]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             # whatever else a server sends with status 200
             rows = []
-        if len(rows) != count or any(len(row) != 1 for row in rows):
+        if len(rows) != count or any(len(row) != 1 or not math.isfinite(row[0]) for row in rows):
             raise _FailedError(f"a reply that holds no {count} scores: {self._short(reply)}")
         return [score for (score,) in rows]
 
     def count(self, error: str | None, base_url: str) -> None:
         """Give up on a server that only fails, lest a long benchmark waits for a dead one all night."""
         self.failed_in_a_row = self.failed_in_a_row + 1 if error else 0
+        self.answered += not error
         if self.failed_in_a_row >= max(IN_A_ROW, 2 * self.settings.concurrency):
             failed = f"{base_url} failed {self.failed_in_a_row} answers in a row ({error})."
             raise RunIncompleteError(failed, "See to the server; --resume asks only what is owed.")
@@ -195,7 +253,10 @@ class Client:
         if error.param in ("max_tokens", "temperature", "top_p", "seed", "stop"):
             fix = "If it takes no sampling settings, add sampling=server to --model-args."
         words = f"{error.status_code}, {self.words(error)}"
-        return HarnessError(f"{base_url.rstrip('/')} refuses model {model or self.settings.model!r}: {words}.", fix)
+        problem = f"{base_url.rstrip('/')} refuses model {model or self.settings.model!r}: {words}."
+        if error.status_code in OF_ONE_QUESTION:
+            return RefusedError(problem, fix, f"{REFUSED}{words}")
+        return HarnessError(problem, fix)
 
     def words(self, error: Exception) -> str:
         """Return what the server said, or what the network did, in one line."""
@@ -294,6 +355,7 @@ class ServerEngine:
         gates = [asyncio.Semaphore(self.settings.concurrency) for _ in urls]
         answers: list[list[Answer | None]] = [[None] * decoding.samples for _ in questions]
         stops: list[HarnessError] = []
+        refused: dict[int, RefusedError] = {}
 
         async def ask(request: _Request) -> None:
             async with gates[request.server]:
@@ -314,17 +376,29 @@ class ServerEngine:
                         drawn = [self._read(choice, opening is not None) for choice in reply]
                     answers[request.place][request.sample : request.sample + request.samples] = drawn
                     self.client.count(drawn[0].error, url)
+                except RefusedError as refusal:
+                    refused[request.place] = refusal
+                    answers[request.place] = [Answer("", error=refusal.why)] * decoding.samples
+                    self.client.failed_in_a_row += 1
+                    if self.client.failed_in_a_row >= max(IN_A_ROW, 2 * self.settings.concurrency):
+                        stops.append(refusal)
                 except HarnessError as stop:
                     stops.append(stop)
                 if all(answer is not None for answer in answers[request.place]):
                     done(1)
 
-        clients = [AsyncOpenAI(**self.client.arguments(url)) for url in urls]
+        clients = [self.client.open(url) for url in urls]
         try:
             await asyncio.gather(*(ask(request) for request in self._requests(len(questions), decoding)))
         finally:
             for client in clients:
                 await client.close()
+        if refused and not (stops or self.client.answered):
+            stops.append(next(iter(refused.values())))
+        if stops and isinstance(stops[0], RefusedError):
+            # it is not about these questions
+            for place in refused:
+                answers[place] = [None] * decoding.samples
         return answers, stops[0] if stops else None
 
     def _requests(self, questions: int, decoding: Decoding) -> list[_Request]:
@@ -373,9 +447,10 @@ class ServerEngine:
         """Read one choice: its text, and P(first) where its tokens come with probabilities."""
         choice = given.choice
         # a model that refuses, or spends every token on thinking, has answered, but named no verdict
-        text = (choice.message.content or choice.message.refusal or "").strip()
+        refusal = choice.message.refusal
+        text = (choice.message.content or (refusal if isinstance(refusal, str) else "")).strip()
         steps = getattr(getattr(choice, "logprobs", None), "content", None)
-        if not isinstance(steps, list):
+        if not isinstance(steps, list) or not all(isinstance(getattr(step, "token", None), str) for step in steps):
             return Answer(text, None, given.tokens)
         names = tuple(f"token_id:{token}" for token in self.verdicts) if self.verdicts else ("1", "2")
         if weighed:
@@ -386,16 +461,33 @@ class ServerEngine:
         return Answer(text, _p_first(named[0], names) if named else None, len(steps))
 
 
+def _unwritable(text: str) -> str:
+    """Say why a text is no answer; empty where it is one."""
+    if len(text) > LONGEST_ANSWER:
+        return f"{len(text)} characters"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "a text with half a character, which no file can hold"
+    return ""
+
+
 def _name(token: str) -> str:
     return token if token.startswith("token_id:") else token.strip(" \u0120\u2581")
 
 
 def _p_first(step: Any, names: tuple[str, ...]) -> float | None:
     """Return P(first) against P(second) at one token; None where either is not told."""
-    told = {_name(other.token): other.logprob for other in getattr(step, "top_logprobs", None) or ()}
-    first, second = (told.get(name) for name in names)
-    if first is None or second is None:
+    others = getattr(step, "top_logprobs", None)
+    told = {
+        _name(other.token): other.logprob
+        for other in (others if isinstance(others, list) else ())
+        if isinstance(getattr(other, "token", None), str)
+    }
+    known = [told[name] for name in names if isinstance(told.get(name), int | float) and abs(told[name]) < 1e300]
+    if len(known) < 2:
         return None
+    first, second = known
     return 1 / (1 + math.exp(max(-700.0, min(700.0, second - first))))
 
 
@@ -458,7 +550,7 @@ class ServerScorer:
             scores[start : start + len(batch)] = reply
             done(len(batch))
 
-        async with AsyncOpenAI(**self.client.arguments(self.url)) as client:
+        async with self.client.open(self.url) as client:
             await asyncio.gather(*(ask(start) for start in range(0, len(texts), self.batch_size)))
         return scores
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from harness.config import RunConfig
 from harness.counting.metrics import estimate, primary
 from harness.data.benchmark import TABLE, read_items, write_benchmark
+from harness.engines.engine import REFUSED
 from harness.errors import HarnessError, RunIncompleteError
 from harness.evaluate.hooks import TaskHooks, data_file, fill, load_hooks, open_rows, presentation_docs
 from harness.evaluate.judged import Judged
@@ -166,16 +168,25 @@ def prepare(run: Stages, config: RunConfig, task: TaskContent) -> PreparedTask:
 
 
 def ask(
-    folder: RunFolder, task: PreparedTask, judged: Judged, config: RunConfig, seed: int, progress: Progress
+    folder: RunFolder,
+    task: PreparedTask,
+    judged: Judged,
+    config: RunConfig,
+    seed: int,
+    progress: Progress,
+    retry_errors: bool = False,
 ) -> dict[str, Any]:
     """Ask one judge what is owed of a task, through lmms-eval, and check lmms-eval's own figure.
+
+    What failed is owed, but for what a server refused for good, unless `retry_errors`.
 
     Raises:
         RunIncompleteError: if lmms-eval stopped before every presentation was answered, or answers failed.
         AssertionError: if lmms-eval's figure is not the one computed from the records.
     """
     folder.mend_judgments(task.name)
-    done = [judgment for judgment in folder.read_judgments(task.name) if judgment.reading != "error"]
+    kept = folder.read_judgments(task.name)
+    done = [j for j in kept if j.reading != "error" or (str(j.error).startswith(REFUSED) and not retry_errors)]
     owed = task.owed(config, seed)
     counted = None
     if owed - {judgment.key for judgment in done}:
@@ -183,10 +194,8 @@ def ask(
     answered = [judgment for judgment in folder.read_judgments(task.name) if judgment.seed == seed]
     if len(answered) != len(owed):
         raise RunIncompleteError(f"{len(owed) - len(answered)} answers are owed.", "Go on with --resume.")
-    if failures := Counter(judgment.error for judgment in answered if judgment.reading == "error"):
-        why, times = failures.most_common(1)[0]
-        failed = f"{failures.total()} of {len(owed)} answers failed ({times} times: {why})."
-        raise RunIncompleteError(failed, "--resume asks only what is owed.")
+    if failed := [judgment for judgment in answered if judgment.reading == "error"]:
+        raise _failed(failed, len(owed))
     metric = primary(task.content.kind)
     figure = estimate(metric, task.protocol.tally(task.items, answered))
     # P(verdict) is in the records only
@@ -197,6 +206,17 @@ def ask(
         # answers on which the published pattern and the strict reader differ
         info["readers_differ"] = sum(READERS["official"](j.text, 2) != READERS["strict"](j.text, 2) for j in answered)
     return info | {metric.name: round(figure, 4)}
+
+
+def _failed(failed: Sequence[Judgment], owed: int) -> RunIncompleteError:
+    """Say how many answers failed, why, and of which items."""
+    why, times = Counter(judgment.error for judgment in failed).most_common(1)[0]
+    names = list(dict.fromkeys(judgment.item_id for judgment in failed))
+    which = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    told = f"{len(failed)} of {owed} answers failed ({times} times: {why}), of {which}."
+    if all(str(judgment.error).startswith(REFUSED) for judgment in failed):
+        return RunIncompleteError(told, "--retry-errors asks them again; to go without, leave the items out of --data.")
+    return RunIncompleteError(told, "--resume asks only what is owed.")
 
 
 def _simple_evaluate(

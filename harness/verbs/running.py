@@ -38,7 +38,7 @@ def run(options: Namespace) -> ExitCode:
     if options.ray_address:
         os.environ["RAY_ADDRESS"] = options.ray_address
     from harness.records import RunFolder
-    from harness.run import execute
+    from harness.run import Resumption, execute
 
     log = plans[-1][3] / "log.txt"
     if not RunFolder(log.parent).exists():
@@ -49,8 +49,9 @@ def run(options: Namespace) -> ExitCode:
         for role, config, its_recipe, folder in plans:
             title = f"{role} {config.recipe or config.model}" if role else str(config.recipe or config.model)
             with RunConsole(console, title) as screen, _explained(console, log):
-                resume = options.resume or role == "baseline"
-                execute(config, its_recipe, RunFolder(folder), roots, resume, screen, options.first_seed)
+                resume = options.resume or options.retry_errors or role == "baseline"
+                terms = Resumption(resume, options.retry_errors)
+                execute(config, its_recipe, RunFolder(folder), roots, terms, screen, options.first_seed)
         _show(console, plans)
     return ExitCode.OK
 

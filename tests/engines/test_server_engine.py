@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from PIL import Image
 
 from harness.cli import main
 from harness.engines.engine import StoppedError
-from harness.engines.server_engine import IN_A_ROW, ServerEngine, retry_after
+from harness.engines.server_engine import IN_A_ROW, LONGEST_ANSWER, ServerEngine, retry_after
 from harness.errors import ExitCode, HarnessError
 from harness.evaluate.engine_model import EngineModel
 from harness.records import RunFolder
@@ -286,9 +286,7 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after("soon") == retry_after(None) == retry_after("-1") == retry_after("nan") == 0
 
 
-@pytest.mark.parametrize(
-    ("status", "fix"), [(400, "Mend --model-args"), (401, "OPENAI_API_KEY"), (404, "model="), (422, "--model-args")]
-)
+@pytest.mark.parametrize(("status", "fix"), [(401, "OPENAI_API_KEY"), (404, "model="), (418, "Mend --model-args")])
 def test_what_the_user_must_mend_stops_at_once_and_answers_are_kept(status: int, fix: str, monkeypatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY + "\n")
     refusal = Reply(status, {"error": {"message": f"cannot do that\nwith {KEY}"}})
@@ -366,7 +364,7 @@ def test_a_run_with_failed_answers_is_incomplete_and_resume_asks_only_those(resu
 
         assert run() == ExitCode.INCOMPLETE
         error = capfd.readouterr().err
-        assert "3 of 10 answers failed (3 times: 500 ill). --resume asks only what is owed." in error
+        assert "3 of 10 answers failed (3 times: 500 ill), of vlrewardbench/" in error
         assert len(server.asked) == 10 + 3
         folder = RunFolder(out)
         assert folder.read_run().status == "unfinished"
@@ -402,18 +400,122 @@ def test_a_run_with_failed_answers_is_incomplete_and_resume_asks_only_those(resu
     assert KEY not in shown.out + shown.err
 
 
-def test_a_refusal_in_the_middle_of_a_run_is_exit_2_and_what_was_answered_is_kept(results, tmp_path, capfd) -> None:
-    refusal = Reply(400, {"error": {"message": "prompt too long"}})
-    out = tmp_path / "run"
-    with serving(lambda body, before: refusal if len(server.asked) > 6 else answer()) as server:
+REFUSAL = Reply(400, {"error": {"message": "prompt too long"}})
+
+
+def test_what_is_refused_alone_is_an_error_of_its_item_and_is_asked_again_only_when_told(
+    results, tmp_path, capfd
+) -> None:
+    out, seen, poisoned = tmp_path / "run", dict[str, int](), {0, 7}
+
+    def reply(body: dict, before: int) -> Reply:
+        return REFUSAL if seen.setdefault(prompt_of(body), len(seen)) in poisoned else answer()
+
+    with serving(reply) as server:
         arguments = [*RUN, "--model-args", f"base_url={server.url},model=m,concurrency=1", "--out", str(out)]
-        assert main(arguments) == ExitCode.USAGE
+        assert main(arguments) == ExitCode.INCOMPLETE
         last = capfd.readouterr().err.strip().splitlines()[-1]
-        assert last.startswith(f"harness: {server.url} refuses model 'm': 400, prompt too long. Mend --model-args")
-        assert len(RunFolder(out).read_judgments("vlrewardbench")) == 6
+        assert "2 of 10 answers failed (2 times: refused: 400, prompt too long), of vlrewardbench/" in last
+        assert "--retry-errors" in last
+        folder = RunFolder(out)
+        assert Counter(j.reading for j in folder.read_judgments("vlrewardbench")) == {"first": 8, "error": 2}
         server.asked.clear()
-        assert main([*arguments, "--resume"]) == 0
-        assert len(server.asked) == 4
+        assert main([*arguments, "--resume"]) == ExitCode.INCOMPLETE
+        assert server.asked == [], "what was refused for good is not paid for again"
+        poisoned.clear()
+        assert main([*arguments, "--retry-errors"]) == 0
+        assert len(server.asked) == 2
+    assert main(["compare", str(out), str(out)]) == 0
+
+
+def test_a_server_that_refuses_everything_is_the_users_to_mend(monkeypatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    for questions in (4, 60):
+        with serving(lambda body, before: REFUSAL) as server, pytest.raises(StoppedError) as stopped:
+            ask(make_model(server.url, concurrency=1), questions)
+        assert stopped.value.why.exit_code == ExitCode.USAGE
+        assert "refuses model" in str(stopped.value.why)
+        assert not any(stopped.value.answers)
+        assert len(server.asked) == min(questions, IN_A_ROW)
+
+
+def nested(depth: int) -> bytes:
+    return b'{"choices": ' + b"[" * depth + b"]" * depth + b"}"
+
+
+ODD = {
+    "half a character": Reply(body=json.dumps(answer("\ud83d half an emoji").body).encode()),
+    "a number of 5,000 digits": Reply(body=b'{"id": ' + b"9" * 5000 + b"}"),
+    "a count of 5,000 digits": Reply(body=json.dumps(answer().body).replace("7", "9" * 5000).encode()),
+    "nested without end": Reply(body=nested(200_000)),
+    "too long an answer": answer("x" * (LONGEST_ANSWER + 1)),
+    "too long a reply": Reply(body=b'{"choices": "' + b"x" * (2**25) + b'"}'),
+    "a list": Reply(body=[]),
+    "a text": Reply(body=b'"yes"'),
+    "nothing": Reply(body=b""),
+    "choices of nothing": Reply(body={"choices": [None]}),
+    "a message that is a text": Reply(body={"choices": [{"message": "yes"}]}),
+    "no UTF-8": Reply(body=b'{"choices": [{"message": {"content": "\xff"}}]}'),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_reply_that_is_no_answer_costs_one_question_and_never_its_chunk(odd: str) -> None:
+    with serving(lambda body, before: ODD[odd] if prompt_of(body) == "q4" else answer()) as server:
+        answers = ask(make_model(server.url, max_retries=1, backoff=0.01), 9)
+        assert len(server.asked) == 10
+    assert [bool(each.error) for each in answers] == [place == 4 for place in range(9)]
+    assert {each.text for each in answers if not each.error} == {VERDICT}
+    assert len(answers[4].error) < 300
+    assert answers[4].error.isprintable()
+
+
+@pytest.mark.parametrize("count", [-2, 10**40, 2.5, "many", None, [1]])
+def test_a_count_that_is_none_is_not_recorded(count: object) -> None:
+    reply = json.loads(json.dumps(answer().body))
+    reply["usage"]["completion_tokens"] = count
+    with serving(lambda body, before: Reply(body=reply)) as server:
+        (given,) = ask(make_model(server.url), 1)
+    assert (given.text, given.error) == (VERDICT, None)
+    assert not given.token_counts
+
+
+@pytest.mark.parametrize("logprob", [None, "x", [], float("nan"), float("inf"), -1e308, True])
+@pytest.mark.parametrize("token", ["1", None, 3, ["1"]])
+def test_probabilities_that_are_none_are_left_out(logprob: object, token: object) -> None:
+    body = json.loads(json.dumps(answer().body))
+    other = {"token": token, "logprob": logprob, "top_logprobs": [{"token": "2", "logprob": -1}]}
+    body["choices"][0]["logprobs"] = {"content": [{"token": token, "logprob": logprob, "top_logprobs": [other, None]}]}
+    with serving(lambda asked, before: Reply(body=body)) as server:
+        (given,) = ask(make_model(server.url, alternatives=20), 1)
+    assert (given.text, given.error, given.p_first) == (VERDICT, None, None)
+
+
+def test_a_server_that_dribbles_is_cut_off_when_its_time_is_over() -> None:
+    """One byte in a while is no answer, though no single wait is long."""
+
+    class Dribbling(Handler):
+        def _send(self, reply: Reply) -> None:
+            if reply.headers is None:
+                return super()._send(reply)
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            with suppress(OSError):
+                for _ in range(100):
+                    self.wfile.write(b" ")
+                    self.wfile.flush()
+                    time.sleep(0.1)
+            self.close_connection = True
+            return None
+
+    slow = answer()._replace(headers={"X": "1"})
+    with serving(lambda body, before: slow if prompt_of(body) == "q1" else answer()) as server:
+        server.RequestHandlerClass = Dribbling
+        started = time.monotonic()
+        answers = ask(make_model(server.url, timeout=0.5, max_retries=1, backoff=0.01), 3)
+        assert time.monotonic() - started < 5
+    assert [each.error for each in answers] == [None, "no answer within 0.5 s", None]
 
 
 def test_a_server_without_probabilities_is_refused_for_a_protocol_that_needs_them(results, tmp_path, capfd) -> None:
