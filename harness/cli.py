@@ -27,6 +27,7 @@ from harness.help_texts import (
     SWEEP_HELP,
     VALIDATE_HELP,
 )
+from harness.texts import harmless, visible
 
 STATISTICS = Path(__file__).parent / "content/docs/statistics.md"
 """Where a wheel holds it; a clone has it where its name says."""
@@ -359,14 +360,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return int(getattr(verbs, options.verb)(options))
     except HarnessError as error:
-        print(f"harness: {error}", file=sys.stderr)
+        print(f"harness: {harmless(str(error))}", file=sys.stderr)
         return error.exit_code
     except ModuleNotFoundError as error:
         from harness.extras import explained
 
         if (told := explained(error)) is None:
             return _internal(error)
-        print(f"harness: {told}", file=sys.stderr)
+        print(f"harness: {harmless(str(told))}", file=sys.stderr)
         return told.exit_code
     except KeyboardInterrupt:
         print("harness: stopped; what is done is kept, --resume goes on.", file=sys.stderr)
@@ -383,8 +384,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _internal(error: Exception) -> int:
     import traceback
 
-    traceback.print_exception(error)
-    print(f"harness: internal error: {type(error).__name__}: {error}. Please report it.", file=sys.stderr)
+    print(visible("".join(traceback.format_exception(error)), "\n"), end="", file=sys.stderr)
+    told = harmless(f"{type(error).__name__}: {error}")
+    print(f"harness: internal error: {told}. Please report it.", file=sys.stderr)
     return ExitCode.INTERNAL
 
 

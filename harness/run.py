@@ -112,7 +112,7 @@ def execute(
         sweep_temporary()
         folder.sweep()
         for line in slow_or_inexact(config):
-            console.console.print(f"  [yellow]{line}[/yellow]")
+            console.console.print(f"  {line}", style="yellow")
         run.arithmetic = arithmetic()
         start = config.seeds.index(first_seed) if first_seed in config.seeds else 0
         seeds = [*config.seeds[start:], *config.seeds[:start]]

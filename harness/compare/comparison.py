@@ -220,6 +220,7 @@ def compare(
     _check_items(base, cand)
     kind = candidate.kind
     first, *others = (METRICS[kind][name] for name in HEADLINES[kind])
+    _check_countable(first, base, cand)
     headline = [_Pair.of(first, base, cand), *_countable(others, base, cand)]
     pairs = [*headline, *_countable([of_slice(kind, name) for name in candidate.slices], base, cand)]
     found, count = _differences(base, cand, pairs, level, resamples, seed), len(headline)
@@ -276,7 +277,7 @@ def _differences(
         if clusters is None:
             estimate = unknown_error(values[1] - values[0])
         else:
-            estimate = paired(b, c, clusters, level, paired_seeds)
+            estimate = paired(b, c, clusters, level, paired_seeds, metric.scale)
             if not varying:
                 estimate = estimate._replace(p=p)
         found.append(Difference(metric, *values, estimate, int((b.counted | c.counted).sum()), level))
@@ -379,6 +380,17 @@ def _check_comparable(baseline: TaskResult, candidate: TaskResult, other_prompts
             f"{baseline.run.name} and {candidate.run.name} differ in prompt: {one} and {other}.",
             "A judge may bring words of its own: --other-prompts compares them all the same.",
         )
+
+
+def _check_countable(metric: Metric, *sides: TaskResult) -> None:
+    """Refuse a side of which the protocol counts nothing, under some seed."""
+    for side in sides:
+        if np.isnan(side.sums(metric).per_seed).any():
+            raise HarnessError(
+                f"{side.run.name} has no {metric.unit}: {side.protocol.spec} leaves out every item, as where nothing "
+                "could be read in the answers.",
+                "`harness report` shows the answers; a protocol that counts unparsed ones as wrong tells more.",
+            )
 
 
 def _check_drawn(baseline: TaskResult, candidate: TaskResult, shared: set[str]) -> None:

@@ -32,8 +32,9 @@ from harness.compare.findings import differences, remarks, signed
 from harness.counting.results import TaskResult
 from harness.decide.gate import Ruling
 from harness.errors import ExitCode
-from harness.sheets.formats import harmless, to_md
+from harness.sheets.formats import to_md
 from harness.sheets.sheet import Sheet
+from harness.texts import harmless
 
 SCHEMA = "harness-gate/1"
 

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.sheets.sheet import Cell, Column, Sheet
+from harness.texts import harmless
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -43,18 +44,6 @@ LATEX_WIDTH = 120
 """Characters that a LaTeX table may be wide before its spare columns are left out."""
 LATEX_ROWS = 30
 """Rows that a LaTeX table may have before it goes on in another: a float is never broken over pages."""
-
-
-def harmless(text: str) -> str:
-    """Write text on one line, with control, bidirectional and other unseen characters as visible escapes."""
-    return "".join(_visible(c) for c in " ".join(text.split()))
-
-
-def _visible(character: str) -> str:
-    """Spell out what has no picture: controls, formats, surrogates, line ends, private and unassigned ones."""
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
-        return character.encode("unicode_escape").decode()
-    return character
 
 
 def isolated(text: str, escape: Callable[[str], str] = str) -> str:

@@ -19,9 +19,12 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
+from rich.text import Text
 
 from harness.errors import HarnessError
 from harness.records.run import StageRecord
+from harness.texts import OURS, visible
 
 
 def seconds(value: float) -> str:
@@ -37,10 +40,18 @@ QUIET = ("filter-accuracy", "scorer-accuracy")
 
 
 class Screen(Console):
-    """The user's terminal; a reader that leaves early ends the output, not the command's meaning."""
+    """The user's terminal: it shows what texts hold and obeys none of them; brackets in them are brackets.
+
+    A reader that leaves early ends the output, not the command's meaning.
+    """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(highlight=False, **settings)
+        super().__init__(highlight=False, markup=False, emoji=False, **settings)
+
+    def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
+        """Spell out what a terminal would obey, wherever a text comes from."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text, "\n" + OURS), segment.style)
 
     def on_broken_pipe(self) -> None:
         """Raise instead of rich's exit code 1, which here would say "regression"."""
@@ -69,10 +80,10 @@ class RunConsole:
         self.console, self.title = console, title
         self.bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[unit]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -82,7 +93,7 @@ class RunConsole:
         self.current: TaskID | None = None
 
     def __enter__(self) -> "RunConsole":
-        self.console.print(f"\n[bold]{self.title}[/bold]")
+        self.console.print(f"\n{self.title}", style="bold")
         self.bars.start()
         return self
 
@@ -104,12 +115,13 @@ class RunConsole:
         if record.stage in QUIET or (record.stage == "contamination" and not record.info["both"]):
             # a check that found nothing is no news
             return
-        took = "[dim]from the cache[/dim]" if record.cached else seconds(record.seconds)
-        self.console.print(f"  {self._name(record.stage, record.seed):<28} {summary(record.info):<46} {took}")
+        took = Text("from the cache", "dim") if record.cached else Text(seconds(record.seconds))
+        told = f"  {self._name(record.stage, record.seed):<28} {summary(record.info):<46} "
+        self.console.print(Text(told).append_text(took))
 
     def remark(self, line: str) -> None:
         """Say something between the stages."""
-        self.console.print(f"  {line}", markup=False)
+        self.console.print(f"  {line}")
 
     def _drop(self) -> None:
         if self.current is not None:

@@ -80,10 +80,10 @@ def notes(result: TaskResult) -> list[str]:
     if task.release:
         counts = ", ".join(f"{name} {count}" for name, count in task.data_slices.items())
         told.append(
-            f"[bold]These data are NOT a published release of {task.task}[/bold]: {task.data_items} items ({counts}). "
+            f"These data are NOT a published release of {task.task}: {task.data_items} items ({counts}). "
             "Compare with published figures only if you know why."
             if task.release == "no published release"
-            else f"The data are {task.task}'s {task.release}."
+            else f"The data have the counts of {task.task}'s {task.release}."
         )
     if result.unclustered:
         which = "no image ids" if result.unclustered == task.items else f"{result.unclustered} items have no image id"

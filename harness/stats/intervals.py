@@ -19,6 +19,8 @@ from harness.stats.sums import Clusters, FloatArray, Sums, figure
 
 Scale = Literal["share", "correlation", "plain"]
 NAN = math.nan
+ROUNDING = 1e-20
+"""A variance below this is what rounding leaves of none: one answer in a million makes 1e-12."""
 
 
 class Estimate(NamedTuple):
@@ -69,6 +71,7 @@ def items_part(shares: FloatArray, clusters: Clusters) -> Part:
     """Give the items' part of the variance from each cluster's share of the error, shape [clusters]."""
     by_stratum = np.bincount(clusters.strata, weights=shares**2)
     total = float(by_stratum.sum())
+    total = 0.0 if total < ROUNDING else total
     if len(clusters) < 2 or not math.isfinite(total):
         return Part(NAN, NAN)
     free = np.maximum(1, np.bincount(clusters.strata) - 1)
@@ -91,7 +94,8 @@ def seeds_part(per_seed: FloatArray, shares: FloatArray) -> Part | None:
         return None
     spread = float(np.var(per_seed, ddof=1)) / count
     answers = float(((shares - shares.mean(axis=1, keepdims=True)) ** 2).sum()) / (count * (count - 1))
-    return Part(max(0.0, spread - answers), count - 1)
+    over = spread - answers
+    return Part(over if over > ROUNDING else 0.0, count - 1)
 
 
 def single(sums: Sums, clusters: Clusters, scale: Scale, level: float = 0.95) -> Estimate:
@@ -103,7 +107,7 @@ def single(sums: Sums, clusters: Clusters, scale: Scale, level: float = 0.95) ->
     variance = sum(part.variance for part in parts)
     if not math.isfinite(variance) or not math.isfinite(value):
         return unknown_error(value)
-    if variance == 0:
+    if variance == 0 or (scale == "correlation" and abs(value) >= 1):
         return _alike(value, sums, scale, level, parts)
     error, df, half = variance**0.5, satterthwaite(parts), reach(level, parts)
     if scale == "share":
@@ -115,7 +119,14 @@ def single(sums: Sums, clusters: Clusters, scale: Scale, level: float = 0.95) ->
     return Estimate(value, error, df, low, high, NAN, parts)
 
 
-def paired(base: Sums, cand: Sums, clusters: Clusters, level: float = 0.95, same_seeds: bool = True) -> Estimate:
+def paired(
+    base: Sums,
+    cand: Sums,
+    clusters: Clusters,
+    level: float = 0.95,
+    same_seeds: bool = True,
+    scale: Scale = "plain",
+) -> Estimate:
     """Estimate candidate minus baseline on the same items, with its interval and p.
 
     Args:
@@ -124,6 +135,7 @@ def paired(base: Sums, cand: Sums, clusters: Clusters, level: float = 0.95, same
         clusters: of both.
         level: of the interval.
         same_seeds: whether seed by seed the two belong together; else each side's seeds vary for themselves.
+        scale: of the metric.
     """
     b, c = base.per_seed, cand.per_seed
     value = float(c.mean() - b.mean())
@@ -137,10 +149,43 @@ def paired(base: Sums, cand: Sums, clusters: Clusters, level: float = 0.95, same
     if not math.isfinite(variance) or not math.isfinite(value):
         return unknown_error(value)
     if variance == 0:
-        # no spread at all is certainty only of no difference at all; else it is too little data to tell
-        return Estimate(0.0, 0.0, NAN, 0.0, 0.0, 1.0, parts) if value == 0 else unknown_error(value)
+        # no spread at all is certainty only of no difference at all
+        if abs(value) < ROUNDING**0.5:
+            return Estimate(0.0, 0.0, NAN, 0.0, 0.0, 1.0, parts)
+        return _everywhere(base, cand, clusters, level) if scale == "share" else unknown_error(value)
     half = reach(level, parts)
     return Estimate(value, variance**0.5, satterthwaite(parts), value - half, value + half, tail(value, parts), parts)
+
+
+def _everywhere(base: Sums, cand: Sums, clusters: Clusters, level: float) -> Estimate:
+    """Give the interval of a difference of shares that is the same in every cluster, such as a total collapse.
+
+    The differences have no spread to go by, so it is made of the two sides' own intervals (Newcombe 1998, method
+    10), as if they were independent: they are not, and it is the wider for it.
+    """
+
+    def at(confidence: float) -> tuple[float, float, float]:
+        b, c = (single(side, clusters, "share", confidence) for side in (base, cand))
+        value = c.value - b.value
+        return (
+            value,
+            value - math.hypot(c.value - c.low, b.high - b.value),
+            value + math.hypot(c.high - c.value, b.value - b.low),
+        )
+
+    value, low, high = at(level)
+    if math.isnan(low):
+        return unknown_error(value)
+    # the p is the smallest 1 - confidence at which the interval leaves zero out
+    inside, outside = 1.0, 0.0
+    for _ in range(50):
+        middle = (inside + outside) / 2
+        _, lower, upper = at(middle)
+        inside, outside = (middle, outside) if lower <= 0 <= upper else (inside, middle)
+    counted = int((base.counted | cand.counted).sum())
+    error = (high - low) / 2 / reach(level, [Part(1.0, counted - 1)])
+    part = Part(error**2, counted - 1)
+    return Estimate(value, error, counted - 1, max(-1.0, low), min(1.0, high), 1 - outside, (part,))
 
 
 def _known(*parts: Part | None) -> tuple[Part, ...]:

@@ -36,6 +36,13 @@ def permutation_p(
     Returns:
         Two-sided p of each metric; 1 where nothing differs, NaN where the difference is not defined.
     """
+    told = [(base.counted | cand.counted).any() for base, cand in pairs]
+    if not all(told):
+        # of what no cluster bears on there is nothing to swap
+        rest = iter(
+            permutation_p([pair for pair, any_ in zip(pairs, told, strict=True) if any_], clusters, resamples, seed)
+        )
+        return [next(rest) if any_ else math.nan for any_ in told]
     metrics = [_Swapped(base, cand, clusters) for base, cand in pairs]
     observed = [abs(metric.studentised(np.zeros((1, len(clusters)), bool))[0]) for metric in metrics]
     extreme, drawn = np.zeros(len(metrics), int), 0

@@ -169,4 +169,6 @@ def gradient(sums: FloatArray) -> FloatArray:
                 )
                 / n[..., None]
             )
-    return np.where(np.isnan(values)[..., None], 0.0, slopes * weights[..., None])
+        # a group that does not count has no slope, and no weight
+        weighed = slopes * weights[..., None]
+    return np.where(np.isnan(values)[..., None], 0.0, weighed)

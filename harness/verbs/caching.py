@@ -52,7 +52,7 @@ def _check(found: "list[Entry]", options: Namespace, screen: Any) -> ExitCode:
         if why := entry.damage():
             damaged[entry.path.name] = why
     for name, why in damaged.items():
-        screen.print(f"{name}: {why}.", markup=False, soft_wrap=True)
+        screen.print(f"{name}: {why}.", soft_wrap=True)
     if damaged:
         told = f"{len(damaged)} of {len(whole)} artifacts are damaged; a run that needs one computes it again."
         screen.print(told)
@@ -73,11 +73,11 @@ def _prune(found: "list[Entry]", options: Namespace, screen: Any) -> ExitCode:
     for entry in gone:
         if not options.dry_run:
             entry.remove()
-        screen.print(f"  {entry.path.name}  {_size([entry])}", markup=False, soft_wrap=True)
+        screen.print(f"  {entry.path.name}  {_size([entry])}", soft_wrap=True)
     verb = "would go" if options.dry_run else "removed"
     screen.print(f"{len(gone)} artifacts {verb}, {_size(gone)}; {_size([e for e in found if e not in gone])} stay.")
     if busy:
-        screen.print(f"Left alone, as a process works on them: {', '.join(e.path.name for e in busy)}.", markup=False)
+        screen.print(f"Left alone, as a process works on them: {', '.join(e.path.name for e in busy)}.")
     return ExitCode.OK
 
 

@@ -42,7 +42,7 @@ def audit(options: Namespace) -> ExitCode:
             pairs = [*zip(e.right, e.counted, strict=True), (sum(e.right), sum(e.counted))]
             rows.append((text(e.name), *(text(f"{r}/{n}") for r, n in pairs), count(e.left_out), text(e.reading)))
         console.print(rich_table(Sheet("splits that explain the row", columns, (tuple(rows),)), console.width))
-    console.print(f"[bold]{verdict(row, found)}[/bold]")
+    console.print(verdict(row, found), style="bold")
     if found:
         often = chance(row, found[0].left_out)
         console.print(

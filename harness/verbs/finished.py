@@ -57,7 +57,7 @@ def gate(options: Namespace) -> ExitCode:
     from harness.decide.gate import Ruling, Terms, decide, no_ruling
     from harness.decide.gate_report import reports
     from harness.records.store import unwritable, write_atomically
-    from harness.sheets.formats import harmless
+    from harness.texts import harmless
 
     files = {name: path for name in ("junit", "markdown", "json") if (path := getattr(options, name)) is not None}
     for name, path in files.items():
@@ -103,12 +103,12 @@ def baseline(options: Namespace) -> ExitCode:
         anew = check(list_baselines(), options.since)
         said = Screen()
         for line in [*anew, f"All {len(list_baselines())} baselines in {baselines_root()} are what was accepted."]:
-            said.print(line, soft_wrap=True, markup=False)
+            said.print(line, soft_wrap=True)
         return ExitCode.OK
     folder = RunFolder(find_run(options.run))
     path, entry = accept(folder, baselines_root(), options.reason, options.name, options.replace_data)
     replaced = f", in place of {entry.replaced}" if entry.replaced else ""
-    Screen().print(f"Accepted: {path}{replaced}. Commit it.", soft_wrap=True, markup=False)
+    Screen().print(f"Accepted: {path}{replaced}. Commit it.", soft_wrap=True)
     return ExitCode.OK
 
 
@@ -119,10 +119,10 @@ def leaderboard(options: Namespace) -> ExitCode:
     from harness.counting.cache import Cache
     from harness.records import RunFolder
     from harness.registry import expand_tasks, find_tasks, published_root
-    from harness.sheets.formats import harmless
     from harness.show.console import Screen
     from harness.show.leaderboard import collect, published, published_sheet
     from harness.show.leaderboard import leaderboard as draw_up
+    from harness.texts import harmless
 
     roots = content_roots(options.include_path)
     known = find_tasks(roots)
@@ -152,7 +152,7 @@ def leaderboard(options: Namespace) -> ExitCode:
     if format_of(options) == "csv":
         # a table of values has no place for them
         for note in (note for sheet in sheets for note in sheet.notes):
-            errors.print(harmless(note), markup=False, soft_wrap=True)
+            errors.print(harmless(note), soft_wrap=True)
     return ExitCode.OK
 
 
@@ -169,10 +169,8 @@ def report(options: Namespace) -> ExitCode:
     page = gather(candidate, baseline, options.task, content_roots(options.include_path))
     write(options.output, page)
     console = Screen()
-    console.print(page.verdict, style="bold", markup=False)
+    console.print(page.verdict, style="bold")
     if page.synthetic:
         console.print(f"Synthetic: {page.synthetic}.")
-    console.print(
-        f"Written: {options.output} ({options.output.stat().st_size / 2**20:.1f} MiB)", markup=False, soft_wrap=True
-    )
+    console.print(f"Written: {options.output} ({options.output.stat().st_size / 2**20:.1f} MiB)", soft_wrap=True)
     return ExitCode.OK

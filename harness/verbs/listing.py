@@ -120,7 +120,7 @@ def _list_baselines(roots: Sequence[Path]) -> Any:
     from harness.records import RunFolder
     from harness.records.acceptance import changed, history
     from harness.registry import baselines_root, list_baselines
-    from harness.sheets.formats import harmless
+    from harness.texts import harmless
 
     table = plain_table(f"baselines in {baselines_root()}", "baseline", "run", "accepted", "reason")
     for path in list_baselines():

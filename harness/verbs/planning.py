@@ -37,8 +37,9 @@ def validate(options: Namespace) -> ExitCode:
     steps = stages_of(config, recipe, roots, results_root() / "cache", results_root() / "runs" / config.run_name())
     plan = make_plan(config, steps, machine)
     console = Screen()
-    console.print(f"[bold]{options.profile}[/bold] under {options.recipe}, one seed, for {_told(machine)}")
-    console.print(str(profile.get("description", "")), markup=False, soft_wrap=True)
+    console.print(options.profile, style="bold", end="")
+    console.print(f" under {options.recipe}, one seed, for {_told(machine)}")
+    console.print(str(profile.get("description", "")), soft_wrap=True)
     show_plan(console, plan)
     return ExitCode.OK
 
@@ -80,9 +81,9 @@ def show_plan(console: Any, plan: "Plan") -> None:
     show_stages(console, plan.steps, plan)
     console.print(_memoryplain_table(plan))
     for sentence in _sums(plan):
-        console.print(sentence, markup=False, soft_wrap=True)
+        console.print(sentence, soft_wrap=True)
     for sentence in remarks(plan):
-        console.print(sentence, markup=False, soft_wrap=True)
+        console.print(sentence, soft_wrap=True)
 
 
 def _show_models(console: Any, plan: "Plan") -> None:
@@ -143,12 +144,14 @@ def _memoryplain_table(plan: "Plan") -> Any:
     )  # fmt: skip
     for column in table.columns[1:]:
         column.justify = "right"
+    from rich.text import Text
+
     for need in _largest_of_each(plan):
         parts = (need.memory.weights, need.memory.gradients, need.memory.optimiser, need.memory.activations)
         cells = [f"{value / GIB:.1f}" if value else "" for value in parts]
         over = need.memory.total > plan.machine.memory * GIB
         total = f"{need.memory.total / GIB:.1f}"
-        table.add_row(need.step.stage, *cells, f"[bold red]{total}[/bold red]" if over else total)
+        table.add_row(need.step.stage, *cells, Text(total, "bold red") if over else total)
     return table
 
 
@@ -202,4 +205,4 @@ def show_run_plan(console: Any, config: Any, recipe: Recipe, roots: Sequence[Pat
     plan = make_plan(config, steps, machine)
     show_plan(console, plan)
     for name in absent(plan.owed):
-        console.print(f"{name} is not on this machine yet: `hf download {name}`.", markup=False, soft_wrap=True)
+        console.print(f"{name} is not on this machine yet: `hf download {name}`.", soft_wrap=True)

@@ -68,7 +68,7 @@ def _look_for_room(console: Any, plans: Sequence["Plan"], roots: Sequence[Path])
     for _, config, recipe, folder in plans:
         if recipe:
             for line in check(config, recipe, roots, folder, foreseen(config, roots, results_root() / "cache")):
-                console.print(line, style="yellow", markup=False, soft_wrap=True)
+                console.print(line, style="yellow", soft_wrap=True)
 
 
 @contextmanager
@@ -187,16 +187,19 @@ def _folder(config: Any, out: Path | None) -> Path:
 
 def _announce(console: Any, config: Any) -> None:
     for line in _overlap(config):
-        console.print(f"[bold]{line}[/bold]", soft_wrap=True)
+        console.print(line, style="bold", soft_wrap=True)
     if set(config.data.values()) == {"embedded"}:
-        console.print(
-            "[bold]Embedded synthetic world, not the published benchmark.[/bold] "
-            "For a real judge: --profile qwen2.5-vl-7b, or --preferences FILE --data FILE."
-        )
+        from rich.text import Text
+
+        told = Text("Embedded synthetic world, not the published benchmark.", "bold")
+        told.append(" For a real judge: --profile qwen2.5-vl-7b, or --preferences FILE --data FILE.", "not bold")
+        console.print(told)
     else:
         named = set(config.data.values())
-        told = named.pop() if len(named) == 1 else ", ".join(f"{task} {data}" for task, data in config.data.items())
-        console.print(f"Data: {told}", soft_wrap=True)
+        data_told = (
+            named.pop() if len(named) == 1 else ", ".join(f"{task} {data}" for task, data in config.data.items())
+        )
+        console.print(f"Data: {data_told}", soft_wrap=True)
         if config.judge and config.judge.model.startswith("embedded:"):
             console.print("The judge is the embedded one: tiny, and near chance on anything but its own world.")
 
@@ -268,13 +271,14 @@ def _dry_run(plans: list[Plan], roots: Sequence[Path]) -> ExitCode:
     console = Screen()
     _announce(console, plans[-1][1])
     for line in _look_at_data(plans, roots):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     for role, config, recipe, path in plans:
         folder = RunFolder(path)
         state = folder.read_run().status if folder.exists() else "to be made"
-        console.print(f"\n[bold]{role or 'run'} {config.recipe or config.model}[/bold]: {state}\n  {path}")
+        console.print(f"\n{role or 'run'} {config.recipe or config.model}", style="bold", end="")
+        console.print(f": {state}\n  {path}")
         for key, value in config.record().items():
-            console.print(f"  {key}: {json.dumps(value)}", markup=False, soft_wrap=True)
+            console.print(f"  {key}: {json.dumps(value)}", soft_wrap=True)
         if recipe:
             show_run_plan(console, config, recipe, roots, path)
     return ExitCode.OK

@@ -83,7 +83,7 @@ def say_verdict(console: Any, sentence: str, remarks: Sequence[str]) -> None:
     """Print the verdict, and below it what it rests on."""
     from harness.sheets.formats import isolated
 
-    console.print(f"\n{isolated(sentence)}", style="bold", markup=False)
+    console.print(f"\n{isolated(sentence)}", style="bold")
     say_remarks(console, remarks)
 
 
@@ -92,4 +92,4 @@ def say_remarks(console: Any, remarks: Sequence[str]) -> None:
     from harness.sheets.formats import isolated
 
     for remark in remarks:
-        console.print(isolated(remark), markup=False)
+        console.print(isolated(remark))

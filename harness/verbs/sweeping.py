@@ -49,7 +49,7 @@ def sweep(options: Namespace) -> ExitCode:
     folder.remember({each.cell.label: each.folder.name for each in planned}, asked.cells)
     # a table for a program stays alone on the standard output
     console = Screen(stderr=format_of(options) != "rich")
-    console.print(asked.asks, style="bold", markup=False, soft_wrap=True)
+    console.print(asked.asks, style="bold", soft_wrap=True)
     failed = _run(planned, folder, options, console)
     shown = _show(asked, folder, options)
     return ExitCode.INCOMPLETE if failed else shown
@@ -97,12 +97,12 @@ def _run(planned: Sequence[Planned], folder: "SweepFolder", options: Namespace, 
             for job, code, took in ended:
                 failed += code != 0
                 told = seconds(took) if code == 0 else f"failed: {_why(job, code)}"
-                console.print(f"  {job.label:<32} {told}", markup=False, soft_wrap=True)
+                console.print(f"  {job.label:<32} {told}", soft_wrap=True)
     except KeyboardInterrupt:
         raise RunIncompleteError("stopped; what is done is kept.", "The same command goes on.") from None
     if failed:
         told = f"{failed} of {len(jobs)} cells failed; the same command goes on with them."
-        console.print(told, style="bold", markup=False)
+        console.print(told, style="bold")
     return failed
 
 
@@ -131,7 +131,7 @@ def _dry_run(asked: "Sweep", planned: Sequence[Planned], roots: Sequence[Path]) 
     from harness.show.console import Screen
 
     console = Screen()
-    console.print(asked.asks, style="bold", markup=False, soft_wrap=True)
+    console.print(asked.asks, style="bold", soft_wrap=True)
     table = plain_table(f"{asked.name}: {len(planned)} cells", "cell", "state", "stages owed", "run")
     table.columns[2].justify = "right"
     known, owed = set[str](), 0
@@ -179,7 +179,7 @@ def _show(asked: "Sweep", folder: "SweepFolder", options: Namespace) -> ExitCode
     write_sheets(sheets, options, verdicts=False)
     written = folder.write(sheets, drawings)
     if format_of(options) == "rich":
-        Screen().print(f"Written: {', '.join(map(str, written))}", markup=False, soft_wrap=True)
+        Screen().print(f"Written: {', '.join(map(str, written))}", soft_wrap=True)
     return ExitCode.OK
 
 

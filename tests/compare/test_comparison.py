@@ -12,6 +12,7 @@ from harness.compare.comparison import compare, compare_many
 from harness.compare.findings import candidates, differ_in, remarks
 from harness.counting.results import load_result
 from harness.errors import HarnessError, RunIncompleteError
+from harness.protocols import find_protocol
 from harness.records import Judgment, RunFolder
 from harness.records.inventory import Inventory, limited
 from harness.stats.multiplicity import CORRECTIONS
@@ -133,7 +134,27 @@ def test_two_clusters_alike_are_no_certainty(tmp_path: Path) -> None:
     items = make_items(4)
     one = load_result(write(tmp_path / "one", items, make_judgments(items, 0.0)))
     other = load_result(write(tmp_path / "other", items, make_judgments(items, 1.0)))
-    assert "not estimable" in compare(one, other).sentence()
+    assert "no difference shown, +100.0 points of accuracy" in compare(one, other).sentence()
+
+
+def test_a_total_collapse_is_worse_and_no_mystery(tmp_path: Path) -> None:
+    items = make_items(120)
+    good = load_result(write(tmp_path / "good", items, make_judgments(items, 1.0)))
+    bad = load_result(write(tmp_path / "bad", items, make_judgments(items, 0.0)))
+    assert "worse, -100.0 points of accuracy, 95 % interval [-100.0, -9" in compare(good, bad).sentence()
+
+
+def test_a_side_that_counts_nothing_is_refused_in_a_line(tmp_path: Path) -> None:
+    items = make_items(60)
+    drawn = find_protocol("official:3")
+    about = {"protocol": "official:3", "reader": "official"}
+    silent = [
+        Judgment(item_id=p.item_id, seed=0, order=p.order, repeat=p.repeat, text="no idea", reading="unparsed")
+        for p in drawn.presentations(items, 0)
+    ]
+    runs = [load_result(write(tmp_path / name, items, silent, **about)) for name in ("one", "other")]
+    with pytest.raises(HarnessError, match="one has no accuracy: official:3 leaves out every item"):
+        compare(*runs)
 
 
 @pytest.mark.parametrize("kept", [slice(10), slice(10, 20), slice(5, 15)])

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from harness.sheets.formats import TEXTS, fitting, harmless, rich_table, to_csv, to_html, to_json, to_latex, to_md
+from harness.sheets.formats import TEXTS, fitting, rich_table, to_csv, to_html, to_json, to_latex, to_md
 from harness.sheets.sheet import Cell, Column, Sheet, text
+from harness.texts import harmless
 
 HOSTILE = [
     "<script>alert(1)</script>", "</td></tr></table><b>", "a|b", "a\\|b\\", "R&D_50%#{}~^$", "=cmd()|' /C calc'!A0",

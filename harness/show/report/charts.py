@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from harness.sheets.formats import harmless
 from harness.show.report.model import Bands, Curves, Intervals, Knot, Reliability, Scored
+from harness.texts import harmless
 
 Element = ElementTree.Element
 Scale = Callable[[float], float]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.text import Text
 
 from harness.compare.apart import names_of
 from harness.compare.comparison import compare
@@ -119,7 +118,7 @@ def _facts(sides: Sequence[Side]) -> dict[str, str]:
 def _notes(sides: Sequence[Side]) -> list[str]:
     said: list[str] = []
     for side in sides:
-        said += [Text.from_markup(note).plain for note in notes(side.result)]
+        said += notes(side.result)
         if side.result.kind in PAIRWISE and (bounds := _bounds(side)):
             said.append(bounds)
     return list(dict.fromkeys(said))

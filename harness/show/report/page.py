@@ -9,9 +9,10 @@ from markupsafe import Markup
 
 from harness.errors import HarnessError
 from harness.records.store import write_atomically
-from harness.sheets.formats import content_policy, harmless
+from harness.sheets.formats import content_policy
 from harness.show.report import agreement, charts
 from harness.show.report.model import Items, Page
+from harness.texts import harmless
 
 HERE = Path(__file__).parent
 GENERATOR = '<meta name="generator" content="harness report">'

@@ -16,11 +16,11 @@ from harness.compare.findings import differences, remarks
 from harness.counting.results import load_result
 from harness.records import Item, Judgment
 from harness.registry import content_roots
-from harness.sheets.formats import harmless
 from harness.show.report import items as table_of_items
 from harness.show.report.gather import gather
 from harness.show.report.model import Items
 from harness.show.report.page import data_block, render
+from harness.texts import harmless
 from tests.show.report.runs import HOSTILE, answers, embedded_pair, trained
 from tests.toys import changed, make_items, write
 

@@ -1,0 +1,31 @@
+"""Text of others, made fit to be shown: control, bidirectional and other unseen characters are spelled out."""
+
+import unicodedata
+from functools import cache
+
+OURS = "\N{FIRST STRONG ISOLATE}\N{POP DIRECTIONAL ISOLATE}"
+"""What the harness itself puts around a text that runs from right to left."""
+
+
+def harmless(text: str) -> str:
+    """Write text on one line, with every unseen character as a visible escape."""
+    return visible(" ".join(text.split()))
+
+
+def visible(text: str, but: str = "") -> str:
+    """Spell out what has no picture: controls, formats, surrogates, line ends, private and unassigned ones.
+
+    Args:
+        text: of anybody.
+        but: characters that stay as they are.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c in but else _visible(c) for c in text)
+
+
+@cache
+def _visible(character: str) -> str:
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        return character.encode("unicode_escape").decode()
+    return character
