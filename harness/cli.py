@@ -4,13 +4,15 @@ import argparse
 import codecs
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from harness.errors import ExitCode, HarnessError
+from harness.errors import DISK_FAILS, ExitCode, HarnessError, disk_fails
 from harness.help_texts import (
     AUDIT_HELP,
     BASELINE_HELP,
@@ -348,10 +350,30 @@ def _write_in_any_encoding() -> None:
             stream.reconfigure(errors="plainly")
 
 
+class ToldToStopError(KeyboardInterrupt):
+    """A signal that ends a process: what is under way is put away as after Ctrl-C."""
+
+
+def _stop_when_told() -> None:
+    """Have SIGTERM, as batch systems send it, and SIGHUP end a run as Ctrl-C does."""
+
+    def stop(number: int, _: object) -> None:
+        raise ToldToStopError(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # nohup has one ignored on purpose
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, stop)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code. Only a mistake of ours leaves a traceback, in a log."""
     _write_in_any_encoding()
     try:
+        _stop_when_told()
         options = build_parser().parse_args(arguments)
         if options.verb != "run":
             # statistics multiply small matrices, and threads would only wait for each other; before numpy is loaded
@@ -369,13 +391,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _internal(error)
         print(f"harness: {harmless(str(told))}", file=sys.stderr)
         return told.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, ToldToStopError):
+            print(f"harness: stopped by {stop}; what is done is kept, --resume goes on.", file=sys.stderr)
+            return ExitCode.INCOMPLETE
         print("harness: stopped; what is done is kept, --resume goes on.", file=sys.stderr)
         return ExitCode.INCOMPLETE
     except BrokenPipeError:
         # whoever read the output has left; a run that stopped for it is not done
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
         return ExitCode.INCOMPLETE if "run" in (arguments or sys.argv[1:2]) else ExitCode.OK
+    except OSError as error:
+        if error.errno not in DISK_FAILS:
+            return _internal(error)
+        print(f"harness: {harmless(str(disk_fails(error)))}", file=sys.stderr)
+        return ExitCode.USAGE
     except Exception as error:  # noqa: BLE001
         # the last line of defence: an exception of ours must never look like a verdict
         return _internal(error)

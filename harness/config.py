@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
+from harness.bounded_yaml import parse
 from harness.errors import HarnessError, unknown
 from harness.settings import (
     ENGINES,
@@ -123,35 +123,31 @@ def server_settings(arguments: Mapping[str, Any]) -> ServerSettings:
     return settings
 
 
-_SECRET_ENDS = ("api_key", "token", "secret", "password")
+_SECRET = re.compile(r"(?:key|token|secret|password|passwd|passphrase|auth|authorization|bearer|credentials?|cookie)$")
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a setting's name says that its value is a secret, such as `api-key`."""
+    return _SECRET.search(re.sub(r"[-_.]", "", name.lower())) is not None
 
 
 def redacted(value: Any) -> Any:
-    """Replace the value of every key that names a secret, and who logs in at an address."""
+    """Replace the value of every key that names a secret, who logs in at an address, and what its query says."""
     if isinstance(value, Mapping):
         return {
-            key: "[redacted]" if str(key).lower().endswith(_SECRET_ENDS) else redacted(item)
+            # a number is a weight or a count
+            key: "[redacted]" if isinstance(item, str) and is_secret(str(key)) else redacted(item)
             for key, item in value.items()
         }
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [redacted(item) for item in value]
-    if isinstance(value, str):
-        return re.sub(r"://[^/@\s]+@", "://[redacted]@", value)
-    return value
+    return without_secrets(value) if isinstance(value, str) else value
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping, safely."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise HarnessError(f"{path} does not exist.", "Check the path.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise HarnessError(f"{path} is not valid YAML: {reason}.", "Mend the file.") from None
-    if not isinstance(content, dict):
-        raise HarnessError(f"{path} holds no mapping of settings.", "Start from a profile in recipes/profiles.")
-    return content
+def without_secrets(text: str) -> str:
+    """Replace who logs in at an address, and the values of its query, wherever an address stands in a text."""
+    text = re.sub(r"(?<=://)[^/@\s]+@", "[redacted]@", text)
+    return re.sub(r"://[^\s?]*\?[^\s]*", lambda url: re.sub(r"(?<==)[^&\s]+", "[redacted]", url[0]), text)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -160,8 +156,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise HarnessError(f"--set {text!r} is not understood.", "Write --set section.key=value.")
     try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
+        return key.strip(), parse(value)
+    except ValueError:
         raise HarnessError(f"--set {text!r}: the value is not valid YAML.", "Quote it.") from None
 
 

@@ -11,6 +11,7 @@
 """
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable
 from enum import IntEnum
@@ -54,6 +55,29 @@ class RunIncompleteError(HarnessError):
     """A run in which something is still owed."""
 
     exit_code = ExitCode.INCOMPLETE
+
+
+DISK_FAILS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
+"""The errors of a disk, or of its rights, that are the user's to mend."""
+
+
+def disk_fails(error: OSError) -> HarnessError:
+    """Say in one line what a disk does not do."""
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    return HarnessError(
+        f"{what}.", "Mend the disk or its rights, and run again; what is done is kept, --resume goes on."
+    )
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> HarnessError:

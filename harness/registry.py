@@ -5,6 +5,7 @@ A folder of content has the shape of this repository: `tasks/<name>/<name>.yaml`
 `preferences/<name>.yaml`. `--include-path` adds folders; the first that holds a name wins, the user's before ours.
 """
 
+import ast
 import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from harness.config import read_yaml
+from harness.bounded_yaml import read_yaml
 from harness.errors import HarnessError, unknown
 from harness.records import Kind
 from harness.settings import PreferenceSource
@@ -108,6 +109,38 @@ def load_recipe(name: str, roots: Sequence[Path]) -> Recipe:
         getattr(module, "SCORES", False),
         module.train,
     )
+
+
+def described_recipe(name: str, roots: Sequence[Path]) -> tuple[str, str | None]:
+    """Tell a recipe's summary and baseline from its text; nothing in it is run.
+
+    Raises:
+        HarnessError: if it is no Python.
+    """
+    path = find_recipes(roots)[name]
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise HarnessError(f"{path} is no Python ({error}).", "Mend it.") from None
+    baseline: str | None = "distill"
+    for node in tree.body:
+        for target, value in _assigned(node):
+            if target == "BASELINE" and isinstance(value, ast.Constant):
+                baseline = value.value if isinstance(value.value, str) else None
+    return (ast.get_docstring(tree) or "").split("\n")[0], baseline
+
+
+def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    """List the names that an assignment sets, each with its value, `A, B = 1, 2` too."""
+    if not isinstance(node, ast.Assign):
+        return
+    for target in node.targets:
+        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+            for one, value in zip(target.elts, node.value.elts, strict=False):
+                if isinstance(one, ast.Name):
+                    yield one.id, value
+        elif isinstance(target, ast.Name):
+            yield target.id, node.value
 
 
 def _recipe_module(path: Path) -> ModuleType:

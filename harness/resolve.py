@@ -77,8 +77,21 @@ def resolve_config(
         settings["source"] = load_preferences(settings["preferences"], roots).model_dump()
     config = resolve_sections(validated(settings))
     config = resolve_engines(config) if here else config
+    _refuse_code(config, assignments)
     _check_choices(config, recipe)
     return config.model_copy(update={"fingerprints": _fingerprints(config, recipe, roots)})
+
+
+def _refuse_code(config: RunConfig, assignments: Sequence[str]) -> None:
+    """Refuse a model's own code, but where it was asked for on the command line."""
+    said = {key for key, value in map(parse_assignment, assignments) if value is True}
+    for name in SECTIONS:
+        section = getattr(config, name)
+        if getattr(section, "trust_remote_code", False) and (path := f"{name}.trust_remote_code") not in said:
+            raise HarnessError(
+                f"{path} is true in a profile or a configuration: the model's own Python would be run.",
+                f"If you have read it, say so: --set {path}=true.",
+            )
 
 
 def _expand(settings: dict[str, Any], recipe: Recipe | None, roots: Sequence[Path]) -> None:

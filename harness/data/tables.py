@@ -6,10 +6,13 @@ later stage meets an unreadable one.
 """
 
 import base64
+import errno
 import hashlib
 import io
 import json
+import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -82,9 +85,18 @@ def data_fingerprint(path: Path) -> str:
         for row in read_rows(path):
             for image in (row.get("image"), row.get("image_path")):
                 if isinstance(image, str) and not image.startswith("data:"):
-                    found = next((p for p in image_paths(image, path.parent) if p.is_file()), None)
+                    found = _image_if_allowed(image, path.parent)
                     digest.update(fingerprint(found).encode() if found else b"")
     return digest.hexdigest()
+
+
+def _image_if_allowed(name: str, folder: Path) -> Path | None:
+    try:
+        path = image_file(name, folder)
+        return path if path and path.is_file() else None
+    except ValueError:
+        # said with its row when the rows are read
+        return None
 
 
 def path_fingerprint(path: Path) -> str:
@@ -143,15 +155,32 @@ def _json_rows(path: Path) -> Iterator[Row]:
 def _json_row(line: bytes, where: str) -> Row:
     try:
         text = line.decode("utf-8")
-        row = json.loads(text)
+        row = json.loads(text, object_pairs_hook=_once)
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 text ({error.reason} at byte {error.start}).", "Convert it.") from None
+    except _TwiceError as error:
+        raise DataError(f"{where}, field {error.args[0]!r}: it stands there twice.", "Keep one.") from None
     except json.JSONDecodeError as error:
         # only the last line can lack its end
         fix = "Mend the line." if line.endswith(b"\n") else "The last line is torn: write the file again."
         raise DataError(f"{where}: not valid JSON ({error.msg}).", fix) from None
+    except (ValueError, RecursionError) as error:
+        # a number of thousands of digits, or brackets without end
+        raise DataError(f"{where}: not valid JSON ({str(error)[:80]}).", "Mend the line.") from None
     if not isinstance(row, dict):
         raise DataError(f"{where}: {text[:40].strip()!r} is no JSON object.", "Write one object a line.")
+    return row
+
+
+class _TwiceError(Exception):
+    """A field that stands twice in an object; of which one is meant nobody knows."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Row:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(next(name for name in names if names.count(name) > 1))
     return row
 
 
@@ -260,12 +289,58 @@ def image_of(value: Any, folder: Path) -> bytes:
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
         return value
-    if isinstance(value, str) and value.startswith("data:image/"):
+    if not isinstance(value, str):
+        raise ValueError("neither bytes, a path, base64 nor a data URL")
+    if value.startswith("data:image/"):
         return base64.b64decode(value.partition(",")[2], validate=True)
-    if isinstance(value, str):
-        path = next((p for p in image_paths(value, folder) if p.is_file()), folder / value)
-        return path.read_bytes()
-    raise ValueError("neither bytes, a path nor a data URL")
+    if path := image_file(value, folder):
+        return _read_image(path)
+    if len(value) >= 64 and _BASE64.fullmatch(value):
+        return base64.b64decode("".join(value.split()), validate=True)
+    raise FileNotFoundError(errno.ENOENT, "there is no such file", value[:200])
+
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+
+
+def _read_image(path: Path) -> bytes:
+    """Read an image's file, if it may be one: a device would never end."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise ValueError("no regular file")
+    if about.st_size > IMAGE_BYTES:
+        raise ValueError(f"{about.st_size / 2**20:.0f} MiB is too large")
+    return path.read_bytes()
+
+
+def image_file(name: str, folder: Path) -> Path | None:
+    """Find the file of an image; None if there is none.
+
+    Raises:
+        ValueError: if it lies elsewhere than with the data, or in a folder that the user names in `HARNESS_IMAGES`.
+    """
+    try:
+        path = next((path for path in image_paths(name, folder) if path.exists()), None)
+    except (OSError, ValueError):
+        # too long a name, or one with NUL: no file's
+        return None
+    if path is None or path.is_dir():
+        return None
+    named = [Path(one) for one in os.environ.get("HARNESS_IMAGES", "").split(os.pathsep) if one]
+    with_data = [folder, *(folder.parent / inner for inner in IMAGE_FOLDERS)]
+    real = path.resolve()
+    # the hub's cache holds links to its blobs
+    if real.parent.name == "blobs" or any(real.is_relative_to(one.resolve()) for one in (*with_data, *named)):
+        return path
+    raise ValueError(f"it lies outside {folder.resolve()}; say HARNESS_IMAGES={real.parent} if its images are meant")
+
+
+IMAGE_FOLDERS = ("image", "images")
+"""Folders, beside the data or beside their folder, in which images lie."""
+IMAGE_BYTES = 2**26
+"""Bytes that an image's file may have."""
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""Formats of images; Pillow knows others, of which one starts another program."""
 
 
 def image_or_name(value: Any, folder: Path) -> bytes | str:
@@ -283,15 +358,17 @@ def image_or_name(value: Any, folder: Path) -> bytes | str:
 def image_paths(name: str, folder: Path) -> list[Path]:
     """List where the image called `name` may lie: beside the data, or in its `image` or `images` folder."""
     folders = (folder, folder.parent)
-    return [folder / name, *(f / inner / Path(name).name for f in folders for inner in ("image", "images"))]
+    return [folder / name, *(f / inner / Path(name).name for f in folders for inner in IMAGE_FOLDERS)]
 
 
 def image_bytes(value: Any) -> bytes:
     """Accept the bytes of an image that decodes."""
     from PIL import Image
 
+    if len(value) > IMAGE_BYTES:
+        raise ValueError(f"{len(value) / 2**20:.0f} MiB is too large")
     try:
-        with Image.open(io.BytesIO(value)) as image:
+        with Image.open(io.BytesIO(value), formats=FORMATS) as image:
             if image.width * image.height > IMAGE_LIMIT:
                 raise ValueError(f"{image.width}x{image.height} pixels is too large")
             image.load()
@@ -304,7 +381,7 @@ def opened(data: bytes) -> Any:
     """Open an image, upright; its pixels are decoded when they are asked for, its size is known at once."""
     from PIL import ExifTags, Image, ImageOps
 
-    image = Image.open(io.BytesIO(data))
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
     # asking a PNG for what it does not have would decode it
     if image.format != "PNG" or "exif" in image.info:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
@@ -316,7 +393,7 @@ def image_hash(data: bytes) -> str:
     """Hash an image by its pixels, so that a re-encoded copy is the same image."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         pixels = image.convert("RGB")
         return hashlib.sha256(f"{pixels.size}".encode() + pixels.tobytes()).hexdigest()[:16]
 

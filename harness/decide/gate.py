@@ -20,6 +20,7 @@ from harness.compare.apart import doubled_answers, same_answers
 from harness.compare.comparison import Comparison, Difference
 from harness.compare.power import design, settle
 from harness.errors import ExitCode, HarnessError
+from harness.texts import harmless
 
 
 class Verdict(StrEnum):
@@ -125,7 +126,7 @@ def _refuse_copies(comparison: Comparison) -> None:
 
 def no_ruling(error: HarnessError, terms: Terms) -> Ruling:
     """Say why nothing was ruled, so that the report of an earlier ruling never stays in its place."""
-    return Ruling(Verdict.NONE, error.exit_code, (f"NO RULING: {error}",), terms)
+    return Ruling(Verdict.NONE, error.exit_code, (f"NO RULING: {harmless(str(error))}",), terms)
 
 
 @dataclass(frozen=True)

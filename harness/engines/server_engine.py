@@ -11,16 +11,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
 
 import httpx2
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAI, Timeout
 from openai.types.chat import ChatCompletionMessage
 
+from harness.config import without_secrets
 from harness.engines.engine import REFUSED, Answer, Decoding, Done, Question, StoppedError, nobody, seed_of
 from harness.errors import HarnessError, RunIncompleteError
 from harness.judge.format import PLAIN, JudgeFormat
 from harness.protocols.reading import read_strict
 from harness.settings import ServerSettings
+from harness.texts import harmless
 
 TRANSIENT = (408, 409, 425, 429)
 """Statuses that are asked again, as is every status from 500 on; any other 4xx is the user's to mend."""
@@ -116,6 +119,10 @@ class Client:
         self._key = (settings.api_key or os.environ.get("OPENAI_API_KEY") or "").strip() or "no-key-given"
         if not (self._key.isascii() and self._key.isprintable()):
             raise HarnessError("the API key holds a character that no key has.", "Set OPENAI_API_KEY again.")
+        # a server may repeat the key that it does not like, as it is or packed
+        packed = (base64.b64encode(b" " * shift + self._key.encode()).decode() for shift in range(3))
+        inner = (form[4 if shift else 0 : len(form) // 4 * 4 - 4] for shift, form in enumerate(packed))
+        self._key_forms = [self._key, quote(self._key, safe=""), *(form for form in inner if len(form) > 8)]
         self.failed_in_a_row = 0
         self.answered = 0
 
@@ -142,7 +149,7 @@ class Client:
             with OpenAI(**self.arguments(base_url)) as client:
                 listed = client.models.with_raw_response.list().http_response.json()
         except APIConnectionError as error:
-            where = f"no server answers at {base_url} ({self.words(error)})."
+            where = f"no server answers at {without_secrets(base_url)} ({self.words(error)})."
             raise HarnessError(where, "Start it, or mend base_url.") from None
         except APIStatusError as error:
             # a server need not list its models; the first question will tell
@@ -240,7 +247,7 @@ class Client:
         self.failed_in_a_row = self.failed_in_a_row + 1 if error else 0
         self.answered += not error
         if self.failed_in_a_row >= max(IN_A_ROW, 2 * self.settings.concurrency):
-            failed = f"{base_url} failed {self.failed_in_a_row} answers in a row ({error})."
+            failed = f"{without_secrets(base_url)} failed {self.failed_in_a_row} answers in a row ({error})."
             raise RunIncompleteError(failed, "See to the server; --resume asks only what is owed.")
 
     def _refusal(self, error: APIStatusError, base_url: str, model: str | None = None) -> HarnessError:
@@ -253,7 +260,7 @@ class Client:
         if error.param in ("max_tokens", "temperature", "top_p", "seed", "stop"):
             fix = "If it takes no sampling settings, add sampling=server to --model-args."
         words = f"{error.status_code}, {self.words(error)}"
-        problem = f"{base_url.rstrip('/')} refuses model {model or self.settings.model!r}: {words}."
+        problem = f"{without_secrets(base_url.rstrip('/'))} refuses model {model or self.settings.model!r}: {words}."
         if error.status_code in OF_ONE_QUESTION:
             return RefusedError(problem, fix, f"{REFUSED}{words}")
         return HarnessError(problem, fix)
@@ -266,8 +273,10 @@ class Client:
         return self._short(body or error.__cause__ or error)
 
     def _short(self, said: Any) -> str:
-        # a server may repeat the key that it does not like
-        line = " ".join(str(said).replace(self._key, "[redacted]").split()).rstrip(".")
+        line = harmless(str(said)[:10_000])
+        for form in self._key_forms:
+            line = line.replace(form, "[redacted]")
+        line = without_secrets(line).rstrip(".")
         return line if len(line) <= 200 else line[:197] + "..."
 
 
@@ -546,7 +555,9 @@ class ServerScorer:
             async with gate:
                 reply = await self.client.ask(send, self.url, self.name)
             if isinstance(reply, Answer):
-                raise RunIncompleteError(f"{self.url} gave no scores of {self.name} ({reply.error}).", "Run it again.")
+                raise RunIncompleteError(
+                    f"{without_secrets(self.url)} gave no scores of {self.name} ({reply.error}).", "Run it again."
+                )
             scores[start : start + len(batch)] = reply
             done(len(batch))
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from harness.records.inventory import Inventory
 from harness.records.run import StageRecord, TaskRecord
 from harness.scratch import sweep
 from harness.settings import WorldSettings
+from harness.texts import harmless
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,8 @@ def score(
         for answer, judgment in select(path, how, joined)
     ]
     models = {answer.model for answer, _ in answers}
+    if name is not None and (name != harmless(name) or not 0 < len(name.encode(errors="replace")) <= LONGEST_NAME):
+        raise HarnessError(f"--name {name[:60]!r} is no name.", f"Use at most {LONGEST_NAME} plain characters.")
     label = name or (models.pop() if len(models) == 1 else None) or path.stem
     prints = {"judgments": fingerprint(path)[:16]}
     if data is not None and _is_file(data):
@@ -270,7 +274,7 @@ def score(
         "fingerprints": prints,
     }
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
-    folder = RunFolder(out or root / (name or f"{label}-{content.name}-{digest}").replace("/", "_"))
+    folder = RunFolder(out or root / _folder_name(name or f"{label[:80]}-{content.name}-{digest}"))
     if folder.exists():
         if apart := differing(folder.read_run().config, config):
             raise HarnessError(
@@ -297,6 +301,16 @@ def score(
     counted = _counted(joined, answers, content.kind == "pair")
     _write(folder, record, config, counted, joined.items, [judgment for _, judgment in answers])
     return folder
+
+
+LONGEST_NAME = 200
+"""Bytes of a name, which is also a folder's."""
+
+
+def _folder_name(name: str) -> str:
+    """Make a folder's name of a name that anybody may have given."""
+    plain = re.sub(r"[^\w.+=@-]", "_", name).lstrip("-.") or "_"
+    return plain.encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
 def _counted(joined: Joined, answers: Sequence[tuple[Answer, Judgment]], verdicts: bool) -> dict[str, Any]:

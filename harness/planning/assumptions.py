@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.config import read_yaml
+from harness.bounded_yaml import read_yaml
 from harness.errors import unknown
 
 FILE = Path(__file__).parent / "throughput.yaml"

@@ -138,6 +138,10 @@ PROTOCOLS: dict[Kind, dict[str, Protocol]] = {
 }
 
 
+MOST = 10_000
+"""Repeats of a presentation."""
+
+
 def find_protocol(spec: str, kind: Kind = "pair") -> Protocol:
     """Look up `name` or `name:repeats` among the protocols of a kind of task."""
     name, _, repeats = spec.partition(":")
@@ -147,8 +151,8 @@ def find_protocol(spec: str, kind: Kind = "pair") -> Protocol:
     protocol = known[name]
     if not repeats:
         return protocol
-    if not protocol.varies or not repeats.isdigit() or int(repeats) < 1:
+    if not protocol.varies or not repeats.isascii() or not repeats.isdigit() or not 1 <= int(repeats[:9]) <= MOST:
         several = next((f"{p.name}:{p.repeats}" for p in known.values() if p.varies), None)
-        fix = f"A number of repeats goes with {several}." if several else "It takes no number."
+        fix = f"A number of repeats, at most {MOST}, goes with {several}." if several else "It takes no number."
         raise HarnessError(f"protocol {spec!r} is not understood.", fix)
     return replace(protocol, repeats=int(repeats))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, ExitCode, HarnessError
-from harness.registry import content_roots, list_runs, load_recipe, results_root
+from harness.registry import content_roots, described_recipe, list_runs, results_root
 
 
 def ls(options: Namespace) -> ExitCode:
@@ -57,8 +57,8 @@ def _list_recipes(roots: Sequence[Path]) -> Any:
 
     table = plain_table("recipes", "recipe", "what it does", "compared with")
     for name in sorted(find_recipes(roots)):
-        recipe = load_recipe(name, roots)
-        table.add_row(name, recipe.summary, recipe.baseline or "–")
+        summary, baseline = described_recipe(name, roots)
+        table.add_row(name, summary, baseline or "–")
     return table
 
 

@@ -7,10 +7,12 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+from harness.config import without_secrets
 from harness.data.mapping import parse_map
-from harness.errors import ExitCode, HarnessError, NotApplicableError
+from harness.errors import DISK_FAILS, ExitCode, HarnessError, NotApplicableError, disk_fails
 from harness.extras import ASKING, require
 from harness.registry import Recipe, content_roots, list_runs, load_recipe, results_root
 from harness.settings import SERVER
@@ -83,6 +85,8 @@ def _explained(console: Any, log: Path) -> Iterator[None]:
         if _disk_is_full(error):
             fix = "Free some, then --resume: what is done is kept."
             raise HarnessError(f"no space left on the disk of {log.parent}.", fix) from error
+        if isinstance(error, OSError) and error.errno in DISK_FAILS:
+            raise disk_fails(error) from error
         import traceback
 
         traceback.print_exc()
@@ -152,17 +156,55 @@ def _explicit(options: Namespace) -> dict[str, Any]:
 
 def _from_record(options: Namespace) -> dict[str, Any]:
     """Take a saved configuration; what is said on the command line goes before it."""
-    from harness.config import read_yaml
+    from harness.bounded_yaml import read_yaml
 
     if options.recipe or options.model:
         raise HarnessError("--config already says what to run.", "Drop --recipe and --model.")
     given = read_yaml(options.config)
     for name in ("fingerprints", "source"):
         given.pop(name, None)
+    for name, kinds in _KINDS.items():
+        if not isinstance(given.get(name), (*kinds, NoneType)):
+            told = f"{options.config}: setting {name} = {str(given[name])[:60]!r} is no {kinds[0].__name__}."
+            raise HarnessError(told.replace("no str", "no text").replace("no dict", "no mapping"), "Mend the file.")
+    _refuse_keys_for_strangers(given, options)
     given |= {key: value for key, value in _explicit(options).items() if value is not None}
     if "[redacted]" in str(given):
         raise HarnessError(f"{options.config} holds a redacted secret.", "Give all of --model-args again.")
     return given
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("recipe", "model", "profile", "preferences"), (str,)),
+    **dict.fromkeys(("tasks", "seeds"), (list,)),
+    **dict.fromkeys(("data", "prompts", "protocols"), (dict, str)),
+    **dict.fromkeys(("columns", "model_args"), (dict,)),
+}
+"""What a saved configuration holds at its top."""
+
+
+def _refuse_keys_for_strangers(given: dict[str, Any], options: Namespace) -> None:
+    """Refuse to send the key in the environment to an address that only a file names."""
+    if not os.environ.get("OPENAI_API_KEY"):
+        return
+    said = " ".join([options.model_args, *options.set])
+    for path, value in _leaves(given):
+        addresses = value if isinstance(value, list) else str(value).split(";")
+        if path[-1] == "base_url" and any(str(address) not in said for address in addresses):
+            dotted = ".".join(path)
+            way = f"--model-args base_url={value}" if path[0] == "model_args" else f"--set {dotted}={value}"
+            raise HarnessError(
+                f"{options.config} would send your OPENAI_API_KEY to {without_secrets(str(value))}.",
+                f"If that is right, say so: {without_secrets(way)}; else unset OPENAI_API_KEY.",
+            )
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*path, str(key)))
+    else:
+        yield path, value
 
 
 def _plan(given: dict[str, Any], options: Namespace, roots: Sequence[Path], recipe: Recipe | None) -> list[Plan]:
