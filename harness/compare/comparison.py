@@ -132,6 +132,16 @@ class Comparison:
         return any(_trained(side) and len(side.tallies) == 1 for side in (self.baseline, self.candidate))
 
     @property
+    def called(self) -> str:
+        """Name the candidate against the baseline, for a verdict; a lone checkpoint among seeds is called one."""
+        seeds = len(self.baseline.tallies), len(self.candidate.tallies)
+        told = [
+            f"{name}'s one checkpoint" if _trained(side) and len(side.tallies) == 1 < max(seeds) else name
+            for name, side in zip(self.names, (self.baseline, self.candidate), strict=True)
+        ]
+        return " against ".join(reversed(told))
+
+    @property
     def other_words(self) -> bool:
         """Whether the two sides are known to have been asked in different words."""
         return _other_words(self.baseline, self.candidate)
@@ -169,7 +179,7 @@ class Comparison:
     def sentence(self) -> str:
         """Say the verdict in one sentence."""
         first = self.headline[0]
-        names = " against ".join(reversed(self.names))
+        names = self.called
         metric = primary(self.candidate.kind)
         scale, digits = (100, 1) if metric.percent else (1, 3)
         of = "points of " if metric.percent else "of "

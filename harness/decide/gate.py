@@ -142,7 +142,7 @@ class _Words:
         """Say the verdict, the difference, its interval and what was asked."""
         metric, got = self.decisive.metric, self.decisive.estimate
         cand = self.comparison.candidate
-        names = " against ".join(reversed(self.comparison.names))
+        names = self.comparison.called
         interval = (
             "interval not estimable"
             if math.isnan(got.error)

@@ -151,7 +151,7 @@ def _numbered(path: Path, answers: list[tuple[Answer, Judgment]]) -> list[tuple[
             raise DataError(
                 f"{path.name}, row {answer.row}, field 'repeat': item {judgment.item_id!r} in order "
                 f"{list(judgment.order)} has an answer for repeat {judgment.repeat} in row {first}.",
-                "Number the repeats from 0, or take one out.",
+                "Number the repeats from 0, or take one out; where two items have one id, name them by item_id.",
             )
         numbered.append((answer, judgment))
     return numbered
