@@ -1,5 +1,6 @@
 """Temporary folders that are swept after a process that was killed: whose lock is free is nobody's any more."""
 
+import os
 import shutil
 import tempfile
 import time
@@ -53,10 +54,23 @@ def sweep(folders: Iterable[Path]) -> None:
             shutil.rmtree(folder)
 
 
+def abandoned(path: Path) -> bool:
+    """Tell whether what a process was writing is nobody's: `NAME.PID.part` of one that is gone, or long untouched."""
+    *_, pid, end = ["", *path.name.rsplit(".", 2)]
+    if end == "part" and pid.isdecimal():
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return True
+        except (PermissionError, OverflowError):
+            pass
+    return time.time() - path.stat().st_mtime > GRACE
+
+
 def _held(folder: Path) -> bool:
     """Tell whether a process holds a folder, or may be about to."""
     if not (folder / LOCK).exists():
-        return time.time() - folder.stat().st_mtime < GRACE
+        return not abandoned(folder)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()

@@ -179,24 +179,60 @@ def test_a_mutated_run_is_a_line_or_a_result(folders: Path, tmp_path: Path, monk
         shutil.rmtree(results)
 
 
-PLAIN = [
-    {"id": f"{k}", "query": f"what {k}?", "response": ["yes", "no"], "human_ranking": [0, 1], "order": [0, 1],
-     "text": "Overall Judgment: Answer 1 is better.", "model": "m"}
+ASKED = [
+    {
+        "id": f"{k}",
+        "query": f"what {k}?",
+        "response": ["yes", "no"],
+        "human_ranking": [0, 1],
+        "image": f"{k}.png",
+        "category": "general",
+    }
     for k in range(8)
-]  # fmt: skip
+]
+PLAIN = [
+    {"id": f"{k}", "order": order, "text": "Overall Judgment: Answer 1 is better.", "repeat": 0, "model": "m"}
+    for k in range(8)
+    for order in ([0, 1], [1, 0])
+]
+OFFICIAL = [
+    {
+        "id": f"{k}",
+        "query": f"what {k}?",
+        "response": ["yes", "no"],
+        "human_ranking": [0, 1],
+        "category": "general",
+        "meta": {"filter_choice": "Overall Judgment: Answer 1 is better.", "random_number": vote, "model": "m"},
+    }
+    for k in range(8)
+    for vote in (0, 1)
+]
+
+
+def test_the_files_themselves_are_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, rows in (("data", ASKED), ("plain", PLAIN), ("official", OFFICIAL)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path))
+    for name in ("plain", "official"):
+        code, _, err = said_by(
+            "score", f"{tmp_path / name}.jsonl", "--task", "vlrewardbench", "--data", str(tmp_path / "data.jsonl")
+        )
+        assert code == 0, err
 
 
 def test_a_hostile_file_of_judgments_is_a_line_or_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for case in range(FIRST, FIRST + CASES):
         rng = random.Random(f"score {case}")
         monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path / f"results {case}"))
-        file = tmp_path / f"{case}.jsonl"
-        file.write_text("".join(json.dumps(row) + "\n" for row in PLAIN))
+        file, data = tmp_path / f"{case}.jsonl", tmp_path / "data.jsonl"
+        rows = rng.choice((PLAIN, OFFICIAL))
+        for path, content in ((file, rows), (data, ASKED)):
+            path.write_text("".join(json.dumps(row) + "\n" for row in content))
         for _ in range(rng.choice((1, 2, 3))):
             try:
-                mutate_file(file, rng)
+                mutate_file(rng.choice((file, file, data)), rng)
             except (ValueError, UnicodeError):
                 continue
-        holds(case, "score", str(file), "--task", "vlrewardbench")
+        holds(case, "score", str(file), "--task", "vlrewardbench", "--data", str(data))
         holds(case, "leaderboard")
         shutil.rmtree(tmp_path / f"results {case}", ignore_errors=True)

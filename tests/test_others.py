@@ -31,7 +31,8 @@ PIXEL = (
 @pytest.mark.parametrize(
     "text",
     [LAUGHS, "a: &a\n  b: *a\n", "a: " + "[" * 20_000, "a: " + "{b: " * 60, "a: " + "9" * 5000,
-     "a: !!python/object:os.system x", "a: !!timestamp 2020-99-99", "- a", "a", "", "1: 2", "a: \x00", "a: [", "? [a]\n: b", "a: \ud83d"],
+     "a: !!python/object:os.system x", "a: !!timestamp 2020-99-99", "- a", "a", "", "1: 2", "a: \x00", "a: [",
+     "? [a]\n: b", "a: \ud83d"],
 )  # fmt: skip
 def test_a_hostile_configuration_is_one_line_at_once(tmp_path: Path, text: str, capsys) -> None:
     path = tmp_path / "config.yaml"

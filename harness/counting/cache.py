@@ -31,6 +31,7 @@ from harness.protocols import Tally, find_protocol
 from harness.records import Item, Run, RunFolder
 from harness.records.acceptance import refuse_changed
 from harness.records.run import TaskRecord
+from harness.scratch import abandoned
 from harness.stats.ranking import Rank
 from harness.stats.sums import FloatArray
 
@@ -116,8 +117,13 @@ class Cache:
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(content)
-            part.replace(path)
+            for left in filter(abandoned, self.folder.glob("*.part")):
+                left.unlink()
+            try:
+                part.write_bytes(content)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
 
 
 def _to_arrays(counted: Counted) -> dict[str, FloatArray]:

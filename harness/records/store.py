@@ -11,6 +11,7 @@
 """
 
 import errno
+import glob
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ from harness.errors import DataError, HarnessError
 from harness.records.item import Item
 from harness.records.judgment import Judgment, Presentation
 from harness.records.run import Run
+from harness.scratch import abandoned
 
 R = TypeVar("R", Item, Judgment)
 
@@ -46,6 +48,8 @@ def write_atomically(path: Path, text: str, option: str = "--out") -> None:
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
+        for left in filter(abandoned, path.parent.glob(f"{glob.escape(path.name)}.*.part")):
+            left.unlink()
         with part.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
