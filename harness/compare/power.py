@@ -1,6 +1,7 @@
 """Plans: what two finished runs could have shown, and how many items, repeats or seeds would show a given effect."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.compare.comparison import Comparison, Difference
@@ -10,7 +11,7 @@ from harness.errors import HarnessError
 from harness.records import Judgment
 from harness.sheets.figures import points
 from harness.sheets.sheet import Cell, Column, Sheet, count
-from harness.stats.intervals import paired
+from harness.stats.intervals import jackknife, leave_one_out, paired
 from harness.stats.power import Design, answers_share, chance_to_show, design_of
 
 WHAT_IF = (1, 2, 4)
@@ -86,20 +87,53 @@ def settle(comparison: Comparison, difference: Difference, known: Design, effect
     if known.detectable(level=level) <= effect:
         return [f"These data are enough for {sized(effect, difference.metric)}: 80 % power or more."]
     return [
-        _more_items(comparison, known.needed(effect, "items", level)),
+        _more_items(
+            comparison, [form.needed(effect, "items", level) for form in _range(comparison, difference, known)]
+        ),
         _more_repeats(comparison, known, known.needed(effect, "repeats", level)),
         _more_seeds(comparison, known, known.needed(effect, "seeds", level)),
         *_more_of_both(comparison, known, known.needed(effect, "both", level)),
     ]
 
 
-def _more_items(comparison: Comparison, times: float) -> str:
+def _range(comparison: Comparison, difference: Difference, known: Design) -> list[Design]:
+    """Give a design as it was found, and at the ends of what these data leave its items' variance, 4 times in 5.
+
+    The variance is a sum over clusters of squares, of which few are large; its own error is taken from theirs.
+    """
+    sides = comparison.baseline, comparison.candidate
+    shared = set.intersection(*({item.item_id for item in side.items} for side in sides))
+    base, cand = (side.restricted(shared) for side in sides)
+    assert base.clusters is not None, "a difference with an error has clusters"
+    without = [
+        jackknife(leave_one_out(side.sums(difference.metric)), base.clusters).mean(axis=1) for side in (base, cand)
+    ]
+    squares = (without[1] - without[0]) ** 2
+    total = float(squares.sum())
+    off = 1.28 * float(((squares - squares.mean()) ** 2).sum()) ** 0.5 / total if total else 0.0
+    low, high = (max(0.1, 1 + side * off) for side in (-1, 1))
+    return [
+        replace(known, items=known.items._replace(variance=known.items.variance * times), answers=known.answers * times)
+        for times in (1, low, high)
+    ]
+
+
+def _more_items(comparison: Comparison, times: Sequence[float]) -> str:
     asked, there = comparison.items, comparison.candidate.task.data_items
-    if math.isinf(times):
+    if math.isinf(times[0]):
         return "Items: no number of them is enough, while the seeds differ as they do."
-    needed = math.ceil(asked * times)
+    needed, low, high = (asked * max(1.0, each) for each in times)
     held = f"the data have {there}" if needed <= there else f"the data have only {there}"
-    return f"Items: {needed:,} instead of {asked:,} ({times:.1f} x); {held}."
+    known = f"{about(low)} to {about(high)}, as these data tell"
+    return f"Items: about {about(needed)} instead of {asked:,} ({known}); {held}."
+
+
+def about(number: float) -> str:
+    """Write a number that is not known more exactly than in two digits, rounded up."""
+    if math.isinf(number):
+        return "more than can be had"
+    step = 10 ** max(0, math.floor(math.log10(max(1.0, number))) - 1)
+    return f"{math.ceil(number / step) * step:,}"
 
 
 def _more_repeats(comparison: Comparison, known: Design, times: float) -> str:
@@ -128,7 +162,7 @@ def _more_of_both(comparison: Comparison, known: Design, times: float) -> list[s
         return []
     seeds = max(len(side.tallies) for side in (comparison.baseline, comparison.candidate))
     items = math.ceil(comparison.items * times)
-    return [f"Items and seeds together: {items:,} items and {math.ceil(seeds * times)} seeds."]
+    return [f"Items and seeds together: about {about(items)} items and {math.ceil(seeds * times)} seeds."]
 
 
 def _what_if(comparison: Comparison, difference: Difference, known: Design) -> Sheet:

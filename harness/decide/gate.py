@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from harness.compare.apart import doubled_answers, same_answers
 from harness.compare.comparison import Comparison, Difference
-from harness.compare.power import design, settle
+from harness.compare.power import about, design, settle
 from harness.errors import ExitCode, HarnessError
 from harness.texts import harmless
 
@@ -206,7 +206,7 @@ class _Words:
         if asked < there:
             needed = asked * known.needed(gap, "items", self.decisive.level)
             if needed < there:
-                limit = f"--limit {math.ceil(needed)} in place of {asked} of the {there} items"
+                limit = f"--limit {about(needed).replace(',', '')} in place of {asked} of the {there} items"
                 return f"To settle it: {limit}, in 4 cases of 5 if the difference stays."
             return f"To settle it: all {there} items in place of {asked}; if they are not enough, more seeds."
         _, *others = settle(self.comparison, self.decisive, known, gap)

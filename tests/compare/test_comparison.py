@@ -1,5 +1,6 @@
 import math
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.compare.comparison import compare, compare_many
 from harness.compare.findings import candidates, differ_in, remarks
+from harness.compare.power import plan
 from harness.counting.results import load_result
 from harness.errors import HarnessError, RunIncompleteError
 from harness.protocols import find_protocol
@@ -326,3 +328,19 @@ def test_runs_of_one_recipe_go_by_their_own_names_and_it_is_said_what_differs(tm
     assert note.startswith("The 2 runs of carevl, from the top, differ in: dpo.beta (0.1 | 0.2), judge.lora.rank")
     base.run.revision = "another"
     assert "the harness's code" in differ_in(compare(base, ones).settings)[0]
+
+
+def test_a_plan_says_about_and_how_far_these_data_leave_it_open(tmp_path: Path) -> None:
+    items = make_items(600)
+    pair = [
+        load_result(write(tmp_path / name, items, make_judgments(items, accuracy, draw=place)))
+        for place, (name, accuracy) in enumerate((("one", 0.70), ("other", 0.72)))
+    ]
+    comparison = compare(*pair)
+    _, told = plan(comparison, comparison.headline[0], 0.03)
+    needed, low, high = (
+        int(number.replace(",", ""))
+        for number in re.search(r"about ([\d,]+) instead of 600 \(([\d,]+) to ([\d,]+), as", " ".join(told)).groups()  # type: ignore[union-attr]
+    )
+    assert 0.6 * needed < low < needed < high < 1.5 * needed
+    assert needed % 10 == 0

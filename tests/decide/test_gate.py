@@ -129,7 +129,7 @@ def test_inconclusive_says_what_would_settle_it(even) -> None:
     open_ = with_gain(even, 0.0, 0.03)
     assert "Seeds: one a side, so what another would buy is not known" in said(open_)
     # 2.8 errors of 1.5 points at 300 items are 2 points at about 1,320
-    assert re.search(r"--limit 13\d\d in place of 300 of the 3000 items", said(open_, data_items=3000))
+    assert re.search(r"--limit 1400 in place of 300 of the 3000 items", said(open_, data_items=3000))
     assert "all 400 items in place of 300; if they are not enough, more seeds" in said(open_, data_items=400)
     seeds = open_.headline[0].estimate._replace(parts=(Part(0.004**2, 100), Part(0.011**2, 4)))
     varying = replace(open_, headline=[replace(open_.headline[0], estimate=seeds)])
