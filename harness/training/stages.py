@@ -154,6 +154,9 @@ class Stages:
             try:
                 check_whole(path)
             except DamagedError as why:
+                if path not in self.made and not str(why):
+                    # it was never the cache's
+                    return artifact
                 if path not in self.made:
                     raise HarnessError(f"{path}: {why}.", "Run again: it will be computed again.") from None
                 self.watch.remark(f"{path.name} in the cache is damaged ({why}): computed again.")

@@ -544,3 +544,26 @@ def test_alternatives_give_the_probability_of_the_verdict_and_several_servers_sh
         assert {prompt for prompt, _ in other.asked} == {"q2", "q3"}
     assert {body["top_logprobs"] for body in one.bodies} == {20}
     assert [result.p_first for result in results] == pytest.approx([1 / (1 + math.exp(-1.25))] * 4)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2])
+def test_a_key_is_not_shown_packed_either(shift: int, monkeypatch) -> None:
+    key = "sk-do-not-tell-anybody-at-all"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    packed = base64.b64encode(b"x" * shift + key.encode() + b"yz").decode()
+    with (
+        serving(lambda body, before: Reply(418, {"error": {"message": f"I know {key} as {packed}"}})) as server,
+        pytest.raises(StoppedError) as stopped,
+    ):
+        ask(make_model(server.url, concurrency=1), 1)
+    told = str(stopped.value.why)
+    assert key not in told
+    assert packed[8:24] not in told
+
+
+def test_who_logs_in_at_an_address_is_shown_in_no_message() -> None:
+    settings = ServerSettings(base_url=["http://me:s3cret@127.0.0.1:9/v1?key=s3cret"], model="m")
+    with pytest.raises(HarnessError) as refused:
+        ServerEngine(settings)
+    assert "no server answers at http://[redacted]@127.0.0.1:9/v1?key=[redacted]" in str(refused.value)
+    assert "s3cret" not in str(refused.value)
