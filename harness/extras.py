@@ -13,7 +13,7 @@ ASKING = ("torch", "torchvision", "transformers", "accelerate", "datasets", "lmm
 """What asks a model here; `lmms-eval` itself brings the others."""
 EXTRAS = {
     "train": (*ASKING, "trl", "peft"),
-    "server": ("openai", *ASKING),
+    "server": ("openai", "httpx2", *ASKING),
     "ray": ("ray", *ASKING),
 }
 """The packages behind each extra, as pyproject.toml lists them or as those bring them."""
