@@ -16,6 +16,10 @@ GRACE = 3600
 """Seconds for which a folder without a lock is left alone: it may just be getting one."""
 
 
+_OURS = set[Path]()
+"""Folders that this process holds: lmms-eval has a process take a lock that it has already."""
+
+
 class Scratch:
     """A temporary folder, held until it is closed; it goes with it."""
 
@@ -23,9 +27,11 @@ class Scratch:
         self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{purpose}"))
         self._lock = FileLock(self.path / LOCK, timeout=0)
         self._lock.acquire()
+        _OURS.add(self.path)
 
     def close(self) -> None:
         """Remove the folder."""
+        _OURS.discard(self.path)
         shutil.rmtree(self.path, ignore_errors=True)
         self._lock.release()
 
@@ -69,6 +75,8 @@ def abandoned(path: Path) -> bool:
 
 def _held(folder: Path) -> bool:
     """Tell whether a process holds a folder, or may be about to."""
+    if folder in _OURS:
+        return True
     if not (folder / LOCK).exists():
         return not abandoned(folder)
     lock = FileLock(folder / LOCK, timeout=0)
