@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -126,7 +127,10 @@ def test_an_adapter_gives_the_same_rewards_beside_a_rounded_base(house: House, t
     with closing(RewardEngine(JudgeSettings(model=str(job.out)), "bfloat16", 8)) as engine:
         assert engine.model.reward_head.weight.dtype == torch.float32
         rounded = engine.rewards(house.responses())
-    assert rounded == pytest.approx(rewards(job.out, house.responses()), abs=0.1)
+    exact = rewards(job.out, house.responses())
+    # bfloat16 has eight bits, and CPUs differ in where they round to them
+    assert np.corrcoef(rounded, exact)[0, 1] > 0.99
+    assert rounded == pytest.approx(exact, abs=0.1 * float(np.ptp(exact)))
 
 
 class Interrupter(Silent):
