@@ -351,7 +351,7 @@ def image_or_name(value: Any, folder: Path) -> bytes | str:
     try:
         return image_of(value, folder)
     except FileNotFoundError:
-        name = Path(str(value.get("path") if isinstance(value, dict) else value))
+        name = Path(text(value.get("path") if isinstance(value, dict) else value))
         return str(Path(*name.parts[1:]) if name.parts[0] in ("image", "images") and name.parts[1:] else name)
 
 
