@@ -350,15 +350,11 @@ def _write_in_any_encoding() -> None:
             stream.reconfigure(errors="plainly")
 
 
-class ToldToStopError(KeyboardInterrupt):
-    """A signal that ends a process: what is under way is put away as after Ctrl-C."""
-
-
 def _stop_when_told() -> None:
     """Have SIGTERM, as batch systems send it, and SIGHUP end a run as Ctrl-C does."""
 
     def stop(number: int, _: object) -> None:
-        raise ToldToStopError(signal.Signals(number).name)
+        raise KeyboardInterrupt(signal.Signals(number).name)
 
     if threading.current_thread() is not threading.main_thread():
         return
@@ -392,10 +388,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"harness: {harmless(str(told))}", file=sys.stderr)
         return told.exit_code
     except KeyboardInterrupt as stop:
-        if isinstance(stop, ToldToStopError):
-            print(f"harness: stopped by {stop}; what is done is kept, --resume goes on.", file=sys.stderr)
-            return ExitCode.INCOMPLETE
-        print("harness: stopped; what is done is kept, --resume goes on.", file=sys.stderr)
+        # Ctrl-C says nothing, a signal its name
+        by = f" by {stop}" if str(stop) else ""
+        print(f"harness: stopped{by}; what is done is kept, --resume goes on.", file=sys.stderr)
         return ExitCode.INCOMPLETE
     except BrokenPipeError:
         # whoever read the output has left; a run that stopped for it is not done

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from harness.bounded_yaml import read_yaml
+from harness.bounded_yaml import parse, read_yaml
 from harness.errors import HarnessError, unknown
 from harness.records import Kind
 from harness.settings import PreferenceSource
@@ -258,8 +258,7 @@ def find_tasks(roots: Sequence[Path]) -> dict[str, Path]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    with path.open(encoding="utf-8") as file:
-        content: dict[str, Any] = yaml.load(file, Loader=_PlainLoader)  # noqa: S506  (a SafeLoader, see there)
+    content: dict[str, Any] = parse(path.read_text(encoding="utf-8"), _PlainLoader)
     return content
 
 

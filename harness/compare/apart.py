@@ -1,7 +1,7 @@
 """What tells runs apart: names, settings, and whether two are one and the same."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.config import differing
@@ -52,21 +52,25 @@ def same_run(one: TaskResult, other: TaskResult) -> bool:
     return made[0] == made[1] and next(given) == next(given)
 
 
-def same_answers(one: TaskResult, other: TaskResult) -> tuple[int, int] | None:
+def same_answers(one: Mapping[int, str], other: Mapping[int, str]) -> tuple[int, int] | None:
     """Find a seed of each under which every question got the same answer, word for word; None if there is none.
 
     Two trainings that differ in anything rarely end so: it is what copied judgments look like. A judge that says the
     same whatever it is shown does too.
+
+    Args:
+        one: a run's `answers`.
+        other: another's.
     """
-    known = {digest: seed for seed, digest in answers(one).items()}
-    found = ((known[digest], seed) for seed, digest in answers(other).items() if digest in known)
+    known = {digest: seed for seed, digest in one.items()}
+    found = ((known[digest], seed) for seed, digest in other.items() if digest in known)
     return next(found, None)
 
 
-def doubled_answers(result: TaskResult) -> tuple[int, int] | None:
-    """Find two seeds of a run under which every question got the same answer; None if there are none."""
+def doubled_answers(given: Mapping[int, str]) -> tuple[int, int] | None:
+    """Find two seeds in a run's `answers` under which every question got the same one; None if there are none."""
     known: dict[str, int] = {}
-    for seed, digest in answers(result).items():
+    for seed, digest in given.items():
         if known.setdefault(digest, seed) != seed:
             return known[digest], seed
     return None

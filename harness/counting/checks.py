@@ -150,16 +150,16 @@ class Evidence:
         read, known = READERS[fixed], dict[tuple[str, int], Reading]()
         shown = self._shown()
         for judgment in self.judgments:
-            where = f"item {judgment.item_id!r}, order {list(judgment.order)}, seed {judgment.seed}"
             if judgment.shown not in (None, shown[judgment.item_id, judgment.order]):
-                refuse(f"{where}: its question or its order is another than the one that was shown")
+                refuse(f"{_where(judgment)}: its question or its order is another than the one that was shown")
             key = judgment.text, len(judgment.order)
             if key not in known:
                 known[key] = read(*key)
             if judgment.reading != known[key] or judgment.error is not None:
-                refuse(f"{where}: the reading is {judgment.reading!r}, and {fixed!r} reads {known[key]!r} in the text")
+                told = f"the reading is {judgment.reading!r}, and {fixed!r} reads {known[key]!r} in the text"
+                refuse(f"{_where(judgment)}: {told}")
             if self.protocol.weighs and not _weighed_as_written(judgment):
-                refuse(f"{where}: p_first is {judgment.p_first}, and the text says {judgment.reading!r}")
+                refuse(f"{_where(judgment)}: p_first is {judgment.p_first}, and the text says {judgment.reading!r}")
 
     def _shown(self) -> dict[tuple[str, tuple[int, ...]], str]:
         items = {item.item_id: item for item in self.items}
@@ -178,6 +178,10 @@ def fits(item: Item, kind: Kind) -> bool:
     if kind == "batch":
         return isinstance(item.label, tuple) and sorted(item.label) == list(range(places))
     return places == 2 and (item.label in (0, 1) or (kind == "pair-ties" and item.label == "tie"))
+
+
+def _where(judgment: Judgment) -> str:
+    return f"item {judgment.item_id!r}, order {list(judgment.order)}, seed {judgment.seed}"
 
 
 def _weighed_as_written(judgment: Judgment) -> bool:

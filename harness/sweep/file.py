@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.bounded_yaml import parse
 from harness.config import assign
 from harness.errors import HarnessError, unknown
 
@@ -158,10 +159,10 @@ def _read(path: Path) -> Any:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise HarnessError(f"{path} is larger than {MOST_BYTES // 1024} KiB.", "Split it; a grid is short.")
-        return yaml.load(content.decode(), Loader=_Loader)  # noqa: S506  (a SafeLoader)
+        return parse(content.decode(), _Loader)
     except OSError as error:
         raise HarnessError(f"{path} cannot be read: {error.strerror}.", "`harness ls sweeps` lists ours.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except ValueError as error:
         raise HarnessError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}.", EXAMPLE) from None
 
 

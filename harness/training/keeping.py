@@ -55,11 +55,17 @@ def report_of(path: Path) -> dict[str, Any]:
     Raises:
         DamagedError: if there is no artifact, or it is not whole; saying why.
     """
+    return _sealed(path)[0]
+
+
+def _sealed(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read an artifact's report and the hashes of its files, and compare the files' sizes."""
     file = path / INFO
     try:
         told = json.loads(file.read_bytes())
         files, report = told.pop("files"), {key: told[key] for key in ("seconds", "peak_mb", "info")}
         sizes = {str(name): int(size) for name, (size, _) in files.items()}
+        hashes = {str(name): str(known) for name, (_, known) in files.items()}
     except FileNotFoundError:
         raise DamagedError("") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -71,7 +77,7 @@ def report_of(path: Path) -> dict[str, Any]:
             if (path / name).stat().st_size == size:
                 continue
         raise DamagedError(f"its {name} is not as long as it was")
-    return report
+    return report, hashes
 
 
 def check_whole(path: Path) -> None:
@@ -80,8 +86,7 @@ def check_whole(path: Path) -> None:
     Raises:
         DamagedError: naming the first that differs.
     """
-    report_of(path)
-    for name, (_, known) in json.loads((path / INFO).read_bytes())["files"].items():
+    for name, known in _sealed(path)[1].items():
         with suppress(HarnessError):
             if fingerprint(path / name) == known:
                 continue

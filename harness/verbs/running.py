@@ -163,10 +163,10 @@ def _from_record(options: Namespace) -> dict[str, Any]:
     given = read_yaml(options.config)
     for name in ("fingerprints", "source"):
         given.pop(name, None)
-    for name, kinds in _KINDS.items():
+    for name, (word, kinds) in _KINDS.items():
         if not isinstance(given.get(name), (*kinds, NoneType)):
-            told = f"{options.config}: setting {name} = {str(given[name])[:60]!r} is no {kinds[0].__name__}."
-            raise HarnessError(told.replace("no str", "no text").replace("no dict", "no mapping"), "Mend the file.")
+            told = f"{options.config}: setting {name} = {str(given[name])[:60]!r} is no {word}."
+            raise HarnessError(told, "Mend the file.")
     _refuse_keys_for_strangers(given, options)
     given |= {key: value for key, value in _explicit(options).items() if value is not None}
     if "[redacted]" in str(given):
@@ -174,11 +174,11 @@ def _from_record(options: Namespace) -> dict[str, Any]:
     return given
 
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("recipe", "model", "profile", "preferences"), (str,)),
-    **dict.fromkeys(("tasks", "seeds"), (list,)),
-    **dict.fromkeys(("data", "prompts", "protocols"), (dict, str)),
-    **dict.fromkeys(("columns", "model_args"), (dict,)),
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("recipe", "model", "profile", "preferences"), ("text", (str,))),
+    **dict.fromkeys(("tasks", "seeds"), ("list", (list,))),
+    **dict.fromkeys(("data", "prompts", "protocols"), ("mapping", (dict, str))),
+    **dict.fromkeys(("columns", "model_args"), ("mapping", (dict,))),
 }
 """What a saved configuration holds at its top."""
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.bounded_yaml import parse
 from harness.counting.metrics import METRICS, estimate
 from harness.data.benchmark import read_items, write_benchmark
 from harness.data.tables import read_rows
@@ -131,7 +132,6 @@ def test_released_batch_judgments_are_as_far_from_people_as_published() -> None:
 
 
 def test_every_metric_of_a_kind_is_in_the_yaml_of_its_tasks() -> None:
-    import yaml
 
     from harness.counting.metrics import METRICS
     from harness.registry import _PlainLoader, content_roots, find_tasks, group_of, read_task
@@ -139,7 +139,7 @@ def test_every_metric_of_a_kind_is_in_the_yaml_of_its_tasks() -> None:
     tasks = {name: path for name, path in find_tasks(content_roots()).items() if not group_of(path)}
     assert len(tasks) >= 5
     for path in tasks.values():
-        listed = yaml.load(path.read_text(), Loader=_PlainLoader)["metric_list"]
+        listed = parse(path.read_text(), _PlainLoader)["metric_list"]
         assert [metric["metric"] for metric in listed] == list(METRICS[read_task(path).kind])
 
 
