@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody
-from harness.engines.server_engine import Client, ServerEngine, ServerScorer
+from harness.engines.server_client import Client
+from harness.engines.server_engine import ServerEngine, ServerScorer
 from harness.engines.vllm_servers import SERVED, VllmServers
 from harness.errors import HarnessError
 from harness.judge.checkpoints import base_of, resolve, revised

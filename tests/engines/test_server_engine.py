@@ -19,7 +19,8 @@ from PIL import Image
 
 from harness.cli import main
 from harness.engines.engine import StoppedError
-from harness.engines.server_engine import IN_A_ROW, LONGEST_ANSWER, ServerEngine, retry_after
+from harness.engines.server_client import IN_A_ROW, LONGEST_ANSWER, retry_after
+from harness.engines.server_engine import ServerEngine
 from harness.errors import ExitCode, HarnessError
 from harness.evaluate.engine_model import EngineModel
 from harness.records import RunFolder
