@@ -6,17 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.data.canonical import read_columns, write_rows
-from harness.data.tables import (
-    Field,
-    Row,
-    checked_rows,
-    identifier,
-    image_bytes,
-    image_hash,
-    image_or_name,
-    speech,
-    text,
-)
+from harness.data.images import image_bytes, image_hash, image_or_name
+from harness.data.tables import Field, Row, checked_rows, identifier, speech, text
 from harness.errors import DataError
 from harness.records import Item, Label, item_id
 from harness.records.inventory import Inventory

@@ -5,17 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.canonical import write_rows
-from harness.data.tables import (
-    JSON_LINES,
-    Field,
-    Row,
-    checked_rows,
-    identifier,
-    image_bytes,
-    parquet_rows,
-    speech,
-    text,
-)
+from harness.data.images import image_bytes
+from harness.data.tables import JSON_LINES, Field, Row, checked_rows, identifier, parquet_rows, speech, text
 
 
 def probability(value: Any) -> float:

@@ -13,8 +13,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from harness.data.images import image_of
 from harness.data.mapping import MISSING, pick
-from harness.data.tables import PLACEHOLDERS, Row, image_of
+from harness.data.tables import PLACEHOLDERS, Row
 from harness.errors import DataError, HarnessError
 from harness.settings import PreferenceSource, Ratings, Verdicts
 

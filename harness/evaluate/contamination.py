@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from harness.data.benchmark import TABLE
 from harness.data.canonical import row_count, write_rows
+from harness.data.images import image_hash
 from harness.data.likeness import Seen, alike, normalised, see
 from harness.data.preferences import COLUMNS, stream_pairs
-from harness.data.tables import Row, image_hash, parquet_rows
+from harness.data.tables import Row, parquet_rows
 from harness.errors import HarnessError
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Progress

@@ -20,7 +20,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from harness.data.benchmark import Benchmark, StrayError, imageless_item, item_of, without_images
-from harness.data.tables import Row, checked_row, image_or_name, read_rows
+from harness.data.images import image_or_name
+from harness.data.tables import Row, checked_row, read_rows
 from harness.errors import DataError, HarnessError, unknown
 from harness.records import Item, item_id
 

@@ -17,8 +17,8 @@ def caption(
 ) -> dict[str, Any]:
     """Fill in missing captions, or leave them; equal images are described once, and after a crash those owed."""
     from harness.data.canonical import write_rows
+    from harness.data.images import image_hash
     from harness.data.preferences import COLUMNS, stream_pairs
-    from harness.data.tables import image_hash
 
     table = pairs.path / PAIRS
     bare: dict[str, int] = {}
@@ -51,7 +51,7 @@ def _describe(
 ) -> dict[str, str]:
     """Let the engine describe images, given by hash and place; return the captions by hash."""
     from harness.data.canonical import open_images
-    from harness.data.tables import opened
+    from harness.data.images import opened
     from harness.engines.engine import Decoding, Question, open_engine
     from harness.engines.resumable import read_answers, write_answers
 

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from harness.data.canonical import open_images
-from harness.data.tables import opened
+from harness.data.images import opened
 from harness.engines.engine import Decoding, Question
 from harness.engines.transformers_engine import TransformersEngine
 from harness.judge.format import JudgeFormat

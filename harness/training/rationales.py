@@ -44,7 +44,7 @@ def explain(
         progress: told of every answer.
     """
     from harness.data.canonical import open_images
-    from harness.data.tables import opened
+    from harness.data.images import opened
     from harness.engines.engine import Answer, Decoding, Question, open_engine
     from harness.engines.resumable import read_answers, write_answers
 

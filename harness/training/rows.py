@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from harness.data.canonical import arrow_copy, open_images
+from harness.data.images import opened
 from harness.data.preferences import TEXT_COLUMNS, stream_pairs
-from harness.data.tables import opened
 from harness.judge.format import PLAIN, JudgeFormat, RewardFormat, load_format
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact

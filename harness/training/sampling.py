@@ -120,7 +120,7 @@ class Sitting:
         only: set[Key] | None = None,
     ) -> Drawn:
         """Draw judgments of pairs in both orders, those in `only` alone; `hint` is the answer said to be better."""
-        from harness.data.tables import opened
+        from harness.data.images import opened
         from harness.engines.engine import Answer, Decoding, Question
         from harness.engines.resumable import read_answers, write_answers
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.benchmark import Benchmark, Entry, StrayError
-from harness.data.tables import Field, identifier, image_bytes, speech, text
+from harness.data.images import image_bytes
+from harness.data.tables import Field, identifier, speech, text
 from harness.embedded import judge_items
 from harness.evaluate.hooks import fill, task_hooks
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.benchmark import Benchmark, Entry, StrayError
-from harness.data.tables import Field, identifier, image_bytes, speech, text
+from harness.data.images import image_bytes
+from harness.data.tables import Field, identifier, speech, text
 from harness.embedded.data import benchmark_rows
 from harness.evaluate.hooks import task_hooks
 from harness.settings import WorldSettings

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from harness.data.benchmark import PAIR_FIELDS, Benchmark, Entry, read_items, write_benchmark
+from harness.data.images import image_hash
 from harness.data.preferences import COLUMNS, exchanged, stream_pairs, write_preferences
-from harness.data.tables import image_hash, read_rows
+from harness.data.tables import read_rows
 from harness.errors import DataError
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data.tables import image_hash
+from harness.data.images import image_hash
 from harness.embedded import world
 from harness.embedded.data import SLICE_SHARES, benchmark_rows, preference_rows, preference_truth
 from harness.embedded.teacher import p_chosen, slip_chance

@@ -353,7 +353,8 @@ def test_scoring_imports_nothing_heavy(tmp_path: Path) -> None:
 HOOKS = """
 from pathlib import Path
 from harness.data.benchmark import Benchmark, Entry
-from harness.data.tables import Field, identifier, image_bytes, text
+from harness.data.images import image_bytes
+from harness.data.tables import Field, identifier, text
 from harness.evaluate.hooks import task_hooks
 
 ANY = Field(lambda value: value, "anything")

@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from harness.data.canonical import open_images
+from harness.data.images import opened
 from harness.data.preferences import stream_pairs, write_preferences
-from harness.data.tables import opened
 from harness.embedded.data import preference_rows
 from harness.engines.reward_engine import Response, RewardEngine
 from harness.engines.transformers_engine import TransformersEngine

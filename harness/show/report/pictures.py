@@ -88,7 +88,7 @@ def _cached(table: Path) -> Iterator[tuple[str, bytes]]:
 
 def _drawn(result: TaskResult, source: str, roots: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
     from harness.data.benchmark import entries
-    from harness.data.tables import image_hash
+    from harness.data.images import image_hash
     from harness.evaluate.hooks import load_hooks, open_rows
 
     hooks = load_hooks(result.task.task, load_task(result.task.task, roots).hooks)

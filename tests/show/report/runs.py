@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.benchmark import entries, make_item
-from harness.data.tables import image_hash
+from harness.data.images import image_hash
 from harness.embedded.data import benchmark_rows
 from harness.evaluate.hooks import load_hooks
 from harness.records import Item, Judgment, RunFolder

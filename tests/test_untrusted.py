@@ -1,4 +1,4 @@
-"""Files, configurations and settings of others: what they may not do."""
+"""Files, configurations and settings that others wrote: what they may not do."""
 
 import json
 import os
@@ -13,7 +13,8 @@ import pytest
 from harness.bounded_yaml import parse, read_yaml
 from harness.cli import main
 from harness.config import redacted, without_secrets
-from harness.data.tables import image_bytes, image_of, read_rows
+from harness.data.images import image_bytes, image_of
+from harness.data.tables import read_rows
 from harness.errors import DataError, HarnessError
 from harness.protocols import find_protocol
 from harness.registry import described_recipe, find_recipes, load_recipe
