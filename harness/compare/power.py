@@ -12,7 +12,7 @@ from harness.records import Judgment
 from harness.sheets.figures import points
 from harness.sheets.sheet import Cell, Column, Sheet, count
 from harness.stats.intervals import jackknife, leave_one_out, paired
-from harness.stats.power import Design, answers_share, chance_to_show, design_of
+from harness.stats.power import Design, answers_share, chance_to_show, design_of, left_open
 
 WHAT_IF = (1, 2, 4)
 """Times the items, in the table of what more of them would show."""
@@ -97,10 +97,7 @@ def settle(comparison: Comparison, difference: Difference, known: Design, effect
 
 
 def _range(comparison: Comparison, difference: Difference, known: Design) -> list[Design]:
-    """Give a design as it was found, and at the ends of what these data leave its items' variance, 4 times in 5.
-
-    The variance is a sum over clusters of squares, of which few are large; its own error is taken from theirs.
-    """
+    """Give a design with the items' variance in the middle of what these data leave open, and at the ends of 4 in 5."""
     sides = comparison.baseline, comparison.candidate
     shared = set.intersection(*({item.item_id for item in side.items} for side in sides))
     base, cand = (side.restricted(shared) for side in sides)
@@ -108,14 +105,7 @@ def _range(comparison: Comparison, difference: Difference, known: Design) -> lis
     without = [
         jackknife(leave_one_out(side.sums(difference.metric)), base.clusters).mean(axis=1) for side in (base, cand)
     ]
-    squares = (without[1] - without[0]) ** 2
-    total = float(squares.sum())
-    off = 1.28 * float(((squares - squares.mean()) ** 2).sum()) ** 0.5 / total if total else 0.0
-    low, high = (max(0.1, 1 + side * off) for side in (-1, 1))
-    return [
-        replace(known, items=known.items._replace(variance=known.items.variance * times), answers=known.answers * times)
-        for times in (1, low, high)
-    ]
+    return [known.varied(times) for times in left_open((without[1] - without[0]) ** 2)]
 
 
 def _more_items(comparison: Comparison, times: Sequence[float]) -> str:

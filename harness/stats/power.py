@@ -6,13 +6,14 @@ guessed, clustered, and with the seeds' part that no number of items removes.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
 
 from harness.stats.intervals import Estimate
 from harness.stats.mixture import Part, reach
+from harness.stats.sums import FloatArray
 
 POWER = 0.8
 MOST = 10_000
@@ -46,6 +47,11 @@ class Design:
         # the interval's reach, and as much again as an estimate falls short of the truth one time in five
         return reach(level, parts) + reach(2 * POWER - 1, parts)
 
+    def varied(self, times: float) -> "Design":
+        """Give the design with `times` the items' variance."""
+        items = self.items._replace(variance=self.items.variance * times)
+        return replace(self, items=items, answers=self.answers * times)
+
     def needed(self, effect: float, what: str, level: float = 0.95) -> float:
         """Give how many times as many `items`, `repeats`, `seeds` (or `both` items and seeds) tell `effect` from 0.
 
@@ -68,6 +74,26 @@ def design_of(estimate: Estimate, answers: float = 0.0) -> Design | None:
         return None
     items, *seeds = estimate.parts
     return Design(items, tuple(seeds), min(answers, items.variance))
+
+
+def left_open(squares: FloatArray, share: float = 0.8) -> tuple[float, float, float]:
+    """Say how far the true variance may lie from an estimated one, which is a sum of `squares`.
+
+    Of such a sum the middle lies below the mean, the more so the fewer large squares it is made of: taken as it is, it
+    would promise too much more often than too little. It is read as a chi-squared variable, whose degrees of freedom
+    are what its terms' own spread makes them.
+
+    Args:
+        squares: each cluster's part of the variance, shape [clusters].
+        share: how often the truth lies between the ends.
+
+    Returns:
+        The middle and both ends, each as times the estimate.
+    """
+    spread = float(((squares - squares.mean()) ** 2).sum())
+    df = max(1.0, min(len(squares) - 1.0, 2 * float(squares.sum()) ** 2 / spread)) if spread else len(squares) - 1.0
+    middle, low, high = (df / float(special.chdtri(df, above)) for above in (0.5, (1 - share) / 2, (1 + share) / 2))
+    return middle, low, high
 
 
 def answers_share(variances: Sequence[float], repeats: Sequence[int]) -> float:

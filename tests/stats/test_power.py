@@ -5,7 +5,7 @@ import pytest
 
 from harness.stats.intervals import paired
 from harness.stats.mixture import Part
-from harness.stats.power import Design, answers_share, chance_to_show, design_of
+from harness.stats.power import Design, answers_share, chance_to_show, design_of, left_open
 from tests.stats.test_intervals import added, alone
 
 
@@ -42,3 +42,27 @@ def test_the_answers_share_is_what_falls_with_repeats() -> None:
 def test_no_error_no_design() -> None:
     one, groups = added(np.random.default_rng(6).random(20), alone(20))
     assert design_of(paired(one, one, groups)) is None
+
+
+@pytest.mark.parametrize(("clusters", "heavy"), [(30, 0.0), (200, 0.0), (200, 0.5)])
+def test_the_true_variance_lies_above_and_below_the_middle_alike_and_between_the_ends(
+    clusters: int, heavy: float
+) -> None:
+    draw = np.random.default_rng(3)
+    scales = np.exp(heavy * draw.normal(size=clusters))
+    true = float((scales**2).sum())
+    above, inside = 0, 0
+    for _ in range(1000):
+        squares = (scales * draw.normal(size=clusters)) ** 2
+        middle, low, high = (times * squares.sum() for times in left_open(squares))
+        above += true > middle
+        inside += low < true < high
+    assert above / 1000 == pytest.approx(0.5, abs=0.06)
+    assert inside / 1000 == pytest.approx(0.8, abs=0.08)
+
+
+def test_equal_squares_are_as_many_as_they_are() -> None:
+    middle, low, high = left_open(np.full(101, 0.01))
+    assert middle == pytest.approx(1.0067, abs=1e-3)
+    assert low < 0.85
+    assert high > 1.2
