@@ -1,11 +1,15 @@
 """What tells runs apart: names, settings, and whether two are one and the same."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
+
+import numpy as np
 
 from harness.config import differing
 from harness.counting.results import TaskResult, label
+from harness.protocols import Tally
 from harness.records import Run
 from harness.settings import SECTIONS
 
@@ -52,28 +56,35 @@ def same_run(one: TaskResult, other: TaskResult) -> bool:
     return made[0] == made[1] and next(given) == next(given)
 
 
-def same_answers(one: Mapping[int, str], other: Mapping[int, str]) -> tuple[int, int] | None:
+def same_answers(one: TaskResult, other: TaskResult) -> tuple[int, int] | None:
     """Find a seed of each under which every question got the same answer, word for word; None if there is none.
 
     Two trainings that differ in anything rarely end so: it is what copied judgments look like. A judge that says the
     same whatever it is shown does too.
-
-    Args:
-        one: a run's `answers`.
-        other: another's.
     """
-    known = {digest: seed for seed, digest in one.items()}
-    found = ((known[digest], seed) for seed, digest in other.items() if digest in known)
-    return next(found, None)
+    seeds = [(a, b) for a, mine in one.tallies.items() for b, theirs in other.tallies.items() if _alike(mine, theirs)]
+    if not seeds:
+        return None
+    said, said_there = answers(one), answers(other)
+    return next(((a, b) for a, b in seeds if said[a] == said_there[b]), None)
 
 
-def doubled_answers(given: Mapping[int, str]) -> tuple[int, int] | None:
-    """Find two seeds in a run's `answers` under which every question got the same one; None if there are none."""
-    known: dict[str, int] = {}
-    for seed, digest in given.items():
-        if known.setdefault(digest, seed) != seed:
-            return known[digest], seed
-    return None
+def doubled_answers(result: TaskResult) -> tuple[int, int] | None:
+    """Find two seeds of a run under which every question got the same answer; None if there are none."""
+    pairs = combinations(result.tallies.items(), 2)
+    seeds = [(a, b) for (a, one), (b, other) in pairs if _alike(one, other)]
+    if not seeds:
+        return None
+    said = answers(result)
+    return next(((a, b) for a, b in seeds if said[a] == said[b]), None)
+
+
+def _alike(one: Tally, other: Tally) -> bool:
+    """Tell whether two tallies are equal item by item: few are, and only of those need the answers be read."""
+    if sorted(one.item_ids) != sorted(other.item_ids):
+        return False
+    here, there = np.argsort(one.item_ids), np.argsort(other.item_ids)
+    return all(np.allclose(one[name][here], other[name][there], equal_nan=True) for name in one.columns)
 
 
 def answers(result: TaskResult) -> dict[int, str]:

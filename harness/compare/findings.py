@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from harness.compare.apart import CODE, settings_apart
+from harness.compare.apart import CODE, doubled_answers, same_answers, settings_apart
 from harness.compare.comparison import FEW, Comparison, Difference, bootstrap_interval, format_p
 from harness.counting.metrics import Metric
 from harness.counting.results import TaskResult, label
@@ -113,7 +113,7 @@ def candidates(comparisons: Sequence[Comparison], correction: str) -> Sheet:
 def remarks(comparison: Comparison) -> list[str]:
     """Say what the comparison rests on, and what it does not speak of."""
     first = comparison.headline[0]
-    told = ["Both are the same run: this says nothing about any other."] if comparison.same_run else []
+    told = _copies(comparison)
     told.append(_how_p(comparison))
     if comparison.one_seed:
         told.append("One seed: this speaks of these checkpoints, not of the recipe. More: --seeds 0,1,2,3,4.")
@@ -139,6 +139,18 @@ def remarks(comparison: Comparison) -> list[str]:
             f"{signed(first.metric, low)} and {signed(first.metric, high)}."
         )
     return told
+
+
+def _copies(comparison: Comparison) -> list[str]:
+    """Say that the two are one run, or gave the same answers: `gate` refuses both."""
+    if comparison.same_run:
+        return ["Both are the same run: this says nothing about any other."]
+    alike = "gave every question the same answer, word for word."
+    if seeds := same_answers(comparison.baseline, comparison.candidate):
+        return [f"The baseline under seed {seeds[0]} and the candidate under seed {seeds[1]} {alike}"]
+    if comparison.trained and (seeds := doubled_answers(comparison.candidate)):
+        return [f"The candidate's seeds {seeds[0]} and {seeds[1]} {alike}"]
+    return []
 
 
 def differ_in(settings: Mapping[str, tuple[object, ...]], who: str = "They", most: int = 8) -> list[str]:

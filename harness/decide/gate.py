@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.compare.apart import answers, doubled_answers, same_answers
+from harness.compare.apart import doubled_answers, same_answers
 from harness.compare.comparison import Comparison, Difference
 from harness.compare.power import about, design, settle
 from harness.errors import ExitCode, HarnessError
@@ -116,11 +116,10 @@ def _refuse_copies(comparison: Comparison) -> None:
             "Name the candidate's run; --same lets it pass.",
         )
     fix = "If that is meant, as where the same training was done twice, say --same."
-    theirs, ours = answers(base), answers(cand)
-    if seeds := same_answers(theirs, ours):
+    if seeds := same_answers(base, cand):
         told = f"under seed {seeds[1]} {cand.run.name} gave every question the answer of {base.run.name}"
         raise HarnessError(f"{told} under seed {seeds[0]}, word for word.", fix)
-    if comparison.trained and (twice := doubled_answers(ours)):
+    if comparison.trained and (twice := doubled_answers(cand)):
         told = f"under seeds {twice[0]} and {twice[1]} {cand.run.name} gave every question the same answer"
         raise HarnessError(f"{told}, word for word.", fix)
 

@@ -47,6 +47,17 @@ def test_a_clear_gain_is_called_better_and_a_run_against_itself_nothing(pair) ->
     assert not any("same run" in remark for remark in remarks(compare(*pair)))
 
 
+def test_answers_that_are_another_runs_are_remarked_on(tmp_path: Path, pair) -> None:
+    items = make_items(300)
+    copied = load_result(write(tmp_path / "copied", items, make_judgments(items, 0.6, draw=1)[::-1]))
+    told = remarks(compare(pair[0], copied))[0]
+    assert (
+        told == "The baseline under seed 0 and the candidate under seed 0 gave every question the same answer, "
+        "word for word."
+    )
+    assert not any("word for word" in remark for remark in remarks(compare(*pair)))
+
+
 def test_pairing_narrows_the_interval_of_alike_judges(tmp_path: Path) -> None:
     items = make_items(300)
     base = make_judgments(items, 0.6, draw=1)
