@@ -15,7 +15,16 @@ from harness.counting.metrics import primary
 from harness.counting.results import label, load_result
 from harness.errors import DataError, HarnessError, NotApplicableError
 from harness.records import RunFolder
-from harness.records.acceptance import HISTORY, Acceptance, fingerprint, hashes, history, refuse_changed, run_files
+from harness.records.acceptance import (
+    HISTORY,
+    Acceptance,
+    changed,
+    fingerprint,
+    hashes,
+    history,
+    refuse_changed,
+    run_files,
+)
 from harness.records.store import write_atomically
 
 
@@ -36,7 +45,7 @@ def accept(
 
     Raises:
         RunIncompleteError: if something is owed in the run.
-        HarnessError: if there is no reason, the name is no folder's, or the run is on other data.
+        HarnessError: if there is no reason or an old one, the name is no folder's, or the run is on other data.
     """
     reason = " ".join(reason.split())
     if not reason:
@@ -48,6 +57,17 @@ def accept(
     path = root / name
     if path.resolve() == folder.path.resolve():
         raise HarnessError(f"{folder.path} is the baseline itself.", "Name another run.")
+    before = history(path)
+    if (
+        before
+        and (before[-1].reason, before[-1].fingerprint) == (reason, fingerprint(folder.path))
+        and not changed(path)
+    ):
+        return path, before[-1]  # said twice
+    if reason in [one.reason for one in before]:
+        raise HarnessError(
+            f"{reason!r} was the reason of an earlier acceptance of {name}.", "Say what is new this time."
+        )
     figures = _figures(folder)
     if path.exists() and not replace_data:
         _refuse_other_data(folder, RunFolder(path))
@@ -62,7 +82,7 @@ def accept(
         data={record.task: record.data_fingerprint for record in run.tasks},
         figures=figures,
     )
-    entries = [*history(path), entry]
+    entries = [*before, entry]
     _copy(folder, path, json.dumps([one.model_dump() for one in entries], indent=1) + "\n")
     return path, entry
 
@@ -91,8 +111,15 @@ def check(baselines: Sequence[Path], since: Path | None = None) -> list[str]:
         before = history(since / path.name) if since else accepted
         if accepted[: len(before)] != before:
             raise DataError(f"{path / HISTORY}: earlier acceptances were changed.", "Restore them; new ones are added.")
-        if len(accepted) > len(before):
-            told.append(f"{path.name} was accepted anew on {accepted[-1].date}: {accepted[-1].reason}")
+        given = [one.reason for one in before]
+        for one in accepted[len(before) :]:
+            if not one.reason.strip() or one.reason in given:
+                raise DataError(
+                    f"{path / HISTORY}: the acceptance of {one.date} has no reason of its own ({one.reason!r}).",
+                    "Accept the run by: harness baseline accept RUN --reason WHY.",
+                )
+            given.append(one.reason)
+            told.append(f"{path.name} was accepted anew on {one.date}: {one.reason}")
     there = {path.name for path in baselines}
     for file in sorted(since.glob(f"*/{HISTORY}")) if since else ():
         if file.parent.name not in there:
