@@ -2,11 +2,13 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness.records.item import Kind
 
 Status = Literal["unfinished", "complete"]
+READ = ("confidence", "experts", "judge", "judging", "model_args", "world")
+"""Sections of a configuration that are looked into when a record is read."""
 
 
 class TaskRecord(BaseModel):
@@ -89,3 +91,16 @@ class Run(BaseModel):
     """What else bears on computed bits: threads, kernels, and the precision of float32 products."""
     started: str
     finished: str | None = None
+
+    @field_validator("config")
+    @classmethod
+    def _has_the_shape_that_is_read(cls, config: dict[str, Any]) -> dict[str, Any]:
+        experts = config.get("experts")
+        lists = {"seeds": config.get("seeds"), "tasks": config.get("tasks")}
+        lists |= {"experts.models": experts.get("models")} if isinstance(experts, dict) else {}
+        sections = {name: config.get(name) for name in READ}
+        for kind, what, found in ((list, "a list", lists), (dict, "a mapping", sections)):
+            for name, value in found.items():
+                if value is not None and not isinstance(value, kind):
+                    raise ValueError(f"{name}: {str(value)[:60]!r} is not {what}")
+        return config

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from harness.errors import DataError, HarnessError
 from harness.records import Judgment, RunFolder, item_id
 from harness.records.run import TaskRecord
 from harness.records.store import write_atomically
-from tests.toys import make_items, make_judgments
+from tests.toys import make_items, make_judgments, write
 
 
 def test_judgments_come_back_as_written(tmp_path: Path) -> None:
@@ -125,3 +126,15 @@ def load_record(synthetic: bool) -> TaskRecord:
         release="first release", data_fingerprint="f", data_items=1, data_slices={}, items=1, slices=[],
         synthetic=synthetic,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "config", [{"seeds": False}, {"tasks": "x"}, {"judge": "x"}, {"experts": {"models": 5}}, {"world": [1]}]
+)
+def test_a_configuration_of_another_shape_is_refused_where_it_is_read(tmp_path: Path, config) -> None:
+    folder = RunFolder(tmp_path)
+    write(tmp_path, make_items(3), [])
+    record = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(record | {"config": config}))
+    with pytest.raises(DataError, match=r"is not a (list|mapping)"):
+        folder.read_run()
