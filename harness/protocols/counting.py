@@ -38,7 +38,7 @@ def _by_item(items: Sequence[Item], judgments: Sequence[Judgment]) -> list[list[
 
 
 def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else NAN
+    return float(sum(values) / len(values)) if len(values) else NAN
 
 
 def _tally(items: Sequence[Item], answers: list[list[Judgment]], rows: "list[Row]") -> Tally:
