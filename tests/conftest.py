@@ -8,11 +8,16 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # the cores are the workers'
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder shared by the session, so that stages are computed once."""
-    folder = tmp_path_factory.mktemp("results")
+    """A results folder shared by the session, its workers included, so that stages are computed once."""
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "results"
+    folder.mkdir(exist_ok=True)
     os.environ["HARNESS_RESULTS"] = str(folder)
     return folder

@@ -1,22 +1,27 @@
 """Faults at the k-th file operation of a command: a kill, a full disk, an input/output error.
 
 As a program it reads a JSON list of cases from its input, and carries out each in a fork of its own, so that what is
-imported is imported once; it prints a JSON list of what became of them.
+imported, with `--training` all that trains, is imported once; it prints a JSON list of what became of them.
 """
 
 import contextlib
 import errno
+import importlib
 import io
 import json
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 COUNTED = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate")
 """Audit events that touch the disk; of `open` only those that write."""
+
+WARM = ("harness.training.dpo", "harness.training.experts", "harness.evaluate.engine_model", "lmms_eval.evaluator")
+"""What takes longest to import of all that trains and judges."""
 
 
 @dataclass
@@ -75,6 +80,7 @@ def carried_out(case: Case) -> Outcome:
         code = 99
         try:
             os.environ.update(case.environment)
+            tempfile.tempdir = None
             with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
                 from harness.cli import main
 
@@ -98,4 +104,7 @@ if __name__ == "__main__":
     import harness.counting.cache
     import harness.importing.score  # noqa: F401
 
+    if "--training" in sys.argv:
+        for name in WARM:
+            importlib.import_module(name)
     print(json.dumps([asdict(carried_out(Case(**case))) for case in json.load(sys.stdin)]))

@@ -33,6 +33,9 @@ def seal(part: Path, path: Path, report: dict[str, Any]) -> None:
         HarnessError: if the disk is full or may not be written.
     """
     try:
+        for left in part.rglob("*.part"):
+            # of a process that was killed while it wrote
+            left.unlink()
         files = {}
         for file in _files(part):
             flush(file)

@@ -101,3 +101,13 @@ def test_an_artifact_that_nobody_can_compute_is_refused(tmp_path: Path) -> None:
     flipped(judge.path / "model/w.bin")
     with pytest.raises(HarnessError, match="not what was written"):
         Stages(tmp_path, Watch()).opened(judge)
+
+
+def test_what_a_killed_process_left_half_written_is_no_part_of_an_artifact(tmp_path: Path) -> None:
+    place = Stages(tmp_path, Watch()).place(weights, (), None)[2]
+    for name in ("info.json.4194304.part", "model/rows.json.4194304.part"):
+        left = place.with_name(f"{place.name}.part") / name
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_text("{")
+    made = Stages(tmp_path, Watch())(weights)
+    assert sorted(path.name for path in made.path.rglob("*") if path.is_file()) == ["info.json", "note.txt", "w.bin"]
