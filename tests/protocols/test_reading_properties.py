@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.protocols.reading import READERS, read_official, read_strict
 
 EXAMPLES = int(os.environ.get("HARNESS_EXAMPLES", "500"))
-many = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=EXAMPLES, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 NEUTRAL = (
     "The image shows a red car next to a tree.",

@@ -74,7 +74,7 @@ def test_one_part_is_students_t_and_two_parts_are_its_convolution() -> None:
     assert satterthwaite(parts) == pytest.approx(1 / (0.36 / 300 + 0.16 / 2))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.sampled_from([ACCURACY, MACRO, of_slice("pair", "s1")]))
 def test_a_gradient_predicts_what_a_small_change_does(seed: int, metric) -> None:
     draw = np.random.default_rng(seed)
@@ -125,7 +125,7 @@ def test_fishers_interval_of_a_correlation_is_near_scipys_on_normal_data() -> No
     assert got.high == pytest.approx(high, abs=0.003)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(2, 5))
 def test_copying_every_item_within_its_cluster_changes_no_interval(seed: int, copies: int) -> None:
     draw = np.random.default_rng(seed)
@@ -140,7 +140,7 @@ def test_copying_every_item_within_its_cluster_changes_no_interval(seed: int, co
     assert single(many, more, "correlation")[:6] == pytest.approx(single(one, groups, "correlation")[:6], nan_ok=True)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_permuting_items_changes_nothing_and_swapping_the_sides_turns_the_sign(seed: int) -> None:
     draw = np.random.default_rng(seed)

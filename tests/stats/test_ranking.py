@@ -36,7 +36,7 @@ def test_equal_runs_are_rarely_told_apart() -> None:
     assert shown <= 8, "about one time in twenty for all pairs at once"
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.permutations(range(5)), st.integers(0, 100))
 def test_ranks_do_not_depend_on_the_order_of_the_runs(order: list[int], seed: int) -> None:
     sums_, groups = runs([0.3, 0.4, 0.5, 0.6, 0.62], seed, 300)

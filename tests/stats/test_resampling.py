@@ -39,7 +39,7 @@ def test_a_seed_fixes_the_p_and_the_sides_may_change_places() -> None:
     assert permutation_p([(one, one)], groups, 999) == [1.0]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.integers(2, 25))
 def test_a_p_is_never_zero_nor_above_one(seed: int, count: int) -> None:
     draw = np.random.default_rng(seed)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from statsmodels.stats.inter_rater import cohens_kappa
@@ -22,7 +22,6 @@ from tests.training.test_stages import Watch
 margins_ = arrays(float, (40, 3), elements=st.integers(-50, 50).map(lambda tenths: tenths / 10))
 
 
-@settings(deadline=None)
 @given(margins_)
 def test_everything_is_told_of_any_margins_and_nothing_is_no_number(margins) -> None:
     told = told_in_full(margins, margins.mean(axis=1) > 0, [None] * len(margins))
@@ -32,7 +31,6 @@ def test_everything_is_told_of_any_margins_and_nothing_is_no_number(margins) -> 
     assert all(0 <= point["agreement"] <= 1 for point in told["left_out_curve"])
 
 
-@settings(deadline=None)
 @given(arrays(bool, (60, 2)))
 def test_kappa_and_phi_are_those_of_other_libraries(right) -> None:
     told = together(right)["0-1"]

@@ -62,7 +62,7 @@ texts = st.text(st.sampled_from('abc z.,?\n"{}<é日'), max_size=40)
 drawn = st.lists(st.tuples(texts, texts, texts, st.sampled_from(SIZES)), min_size=1, max_size=6)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn, st.data())
 def test_the_rows_kept_are_those_that_the_processor_finds_short_enough(processor, drawn, data) -> None:
     rows = Rows(
