@@ -230,7 +230,8 @@ Read judgments made elsewhere into a finished run; no model is asked, and torch 
       your own, a line an answer; the items come from --data, in the task's fields, images optional:
       {"id": "mmmu-12", "text": "... Overall Judgment: Answer 1 is better.", "order": [1, 0], "repeat": 0}
       order: the places, in the file's responses, of those shown ("swapped": true is [1, 0]);
-      p_first: P(the response shown first is better), for --protocol logprob, with or without a text
+      p_first: P(the response shown first is better), for --protocol logprob (a text may be left out) or
+               reasoned
 
 Texts are read again, by the protocol's reader. Then: harness compare RUN OTHER.
 Exit codes: 0 done; 2 usage, or a file that is wrong in the row named; 4 answers that the protocol counts are missing.

@@ -111,7 +111,7 @@ def execute(
             return run
         sweep_temporary()
         folder.sweep()
-        for line in slow_or_inexact(config):
+        for line in (*slow_or_inexact(config), *asked_too_early(config)):
             console.console.print(f"  {line}", style="yellow")
         run.arithmetic = arithmetic()
         start = config.seeds.index(first_seed) if first_seed in config.seeds else 0
@@ -121,6 +121,18 @@ def execute(
         run.status, run.finished = "complete", provenance.now()
         folder.write_run(run)
         return run
+
+
+def asked_too_early(config: RunConfig) -> list[str]:
+    """Say of which tasks a judge that learns to reason first is asked for its verdict at once."""
+    if config.sft is None or config.sft.rationale == "none":
+        return []
+    early = [f"--protocol {spec}" for spec in sorted(set(config.protocols.values())) if spec == "logprob"]
+    return [
+        f"{spec} asks for the verdict at once, and this judge learns to write a rationale before it (sft.rationale): "
+        "expect less of it. --protocol reasoned counts P(verdict) after the rationale."
+        for spec in early
+    ]
 
 
 def _work(

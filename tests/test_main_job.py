@@ -174,10 +174,12 @@ def test_both_benchmarks_are_asked_of_a_judge_that_only_compares(finished) -> No
     assert re.search(r"random .*\n.* order ", screen)
 
 
-def test_probabilities_are_asked_for_without_an_answer(finished) -> None:
+@pytest.mark.parametrize("protocol", ["logprob", "reasoned"])
+def test_probabilities_are_asked_for_with_and_without_an_answer(finished, protocol: str) -> None:
     results, _ = finished
-    arguments = ["--recipe", "carevl", "--baseline", "none", "--protocol", "logprob", "--tasks", "vlrewardbench"]
-    harness(results, "run", *arguments, *sets(*SMALL))
+    arguments = ["--recipe", "carevl", "--baseline", "none", "--protocol", protocol, "--tasks", "vlrewardbench"]
+    screen = harness(results, "run", *arguments, *sets(*SMALL))
+    assert ("--protocol reasoned counts P(verdict) after the rationale" in screen) == (protocol == "logprob")
     folder = max(results.glob("runs/*/run.json"), key=lambda p: p.stat().st_mtime).parent
     given = judgments(folder)
     assert all(0 < judgment["p_first"] < 1 for judgment in given)

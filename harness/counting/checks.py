@@ -158,7 +158,7 @@ class Evidence:
             if judgment.reading != known[key] or judgment.error is not None:
                 told = f"the reading is {judgment.reading!r}, and {fixed!r} reads {known[key]!r} in the text"
                 refuse(f"{_where(judgment)}: {told}")
-            if self.protocol.weighs and not _weighed_as_written(judgment):
+            if self.protocol.probable and not _probable_as_written(judgment):
                 refuse(f"{_where(judgment)}: p_first is {judgment.p_first}, and the text says {judgment.reading!r}")
 
     def _shown(self) -> dict[tuple[str, tuple[int, ...]], str]:
@@ -184,11 +184,12 @@ def _where(judgment: Judgment) -> str:
     return f"item {judgment.item_id!r}, order {list(judgment.order)}, seed {judgment.seed}"
 
 
-def _weighed_as_written(judgment: Judgment) -> bool:
-    """Tell whether P(first) is on the side of the verdict, where there are both."""
-    if judgment.p_first is None or judgment.reading not in ("first", "second"):
+def _probable_as_written(judgment: Judgment) -> bool:
+    """Tell whether P(first) is there and on the side of the verdict, where there is a verdict."""
+    if judgment.reading not in ("first", "second"):
         return True
-    return math.isclose(judgment.p_first, 0.5) or (judgment.p_first > 0.5) == (judgment.reading == "first")
+    p = judgment.p_first
+    return p is not None and (math.isclose(p, 0.5) or (p > 0.5) == (judgment.reading == "first"))
 
 
 def _refusal(path: Path) -> Callable[[str], None]:

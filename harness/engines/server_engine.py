@@ -50,6 +50,11 @@ class ServerEngine:
         """Whether the servers give the probabilities of named tokens."""
         return self.verdicts is not None
 
+    @property
+    def probable(self) -> bool:
+        """Whether written answers come with P(first), where the servers do as they are asked."""
+        return self.weighs or self.settings.alternatives > 0
+
     def _find_verdicts(self, format_: JudgeFormat) -> None:
         """Learn from the server's tokenizer which tokens name the better answer, and what comes before them."""
         root = self.settings.base_url[0].removesuffix("/v1")

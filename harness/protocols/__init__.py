@@ -47,6 +47,18 @@ _ALL = (
         counting.probability,
         compares=True,
         weighs=True,
+        probable=True,
+    ),
+    Protocol(
+        "reasoned",
+        "pair",
+        1,
+        "both orders, greedy, P(verdict) where the written answer names it; the mean over orders decides; an item "
+        "without a verdict counts as wrong",
+        asking.both_orders,
+        counting.probability_after_words,
+        compares=True,
+        probable=True,
     ),
     Protocol(
         "lmms-eval",

@@ -105,14 +105,27 @@ def coin(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> 
 
 
 def probability(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
-    """Prefer the response with the larger P(better), averaged over both orders; equal ones are half right."""
+    """Prefer the response with the larger P(better), averaged over both orders; equal ones are half right.
+
+    An answer without a probability counts as one that is sure of the wrong response, lest leaving some out raise a
+    figure; `low` and `high` say what it could have been.
+    """
     answers, rows = _by_item(items, judgments), []
     for item, group in zip(items, answers, strict=True):
-        known = [(j.p_first, j.order[0]) for j in group if j.p_first is not None]
-        mean = _mean([p if place == item.label else 1 - p for p, place in known])
-        score = NAN if np.isnan(mean) else float(mean > 0.5) if mean != 0.5 else 0.5
-        rows.append(_pair_row(score, score, score, _agree(group)))
+        known = [j.p_first if j.order[0] == item.label else 1 - j.p_first for j in group if j.p_first is not None]
+        sums = [sum(known) + missing for missing in (0, len(group) - len(known))]
+        low, high = (
+            NAN if not group else 0.5 if mean == 0.5 else float(mean > 0.5)
+            for mean in (s / max(1, len(group)) for s in sums)
+        )
+        rows.append(_pair_row(low, low, high, _agree(group)))
     return _tally(items, answers, rows)
+
+
+def probability_after_words(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
+    """Do the same with the probabilities that stood behind written verdicts; one of an unread answer is none."""
+    written = [j if j.read else j.model_copy(update={"p_first": None}) for j in judgments]
+    return probability(items, written, repeats)
 
 
 def with_ties(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:

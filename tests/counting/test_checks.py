@@ -311,3 +311,29 @@ def test_a_seed_told_twice_is_refused(honest: Path, tmp_path: Path, capsys: pyte
     )
     assert main(["gate", str(honest / "base"), str(tmp_path / "cand"), "--margin", "0.9"]) == 2
     assert "under seeds 0 and 1 cand gave every question the same answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("protocol", ["logprob", "reasoned"])
+@pytest.mark.parametrize("text", [True, False])
+def test_probabilities_left_out_where_they_are_wrong_raise_no_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], protocol: str, text: bool
+) -> None:
+    items = make_items(120)
+    for name, accuracy in (("base", 0.9), ("cand", 0.7)):
+        judged = make_judgments(items, accuracy, draw=len(name) + int(accuracy * 10))
+        probable = [j.model_copy(update={"p_first": 0.9 if j.reading == "first" else 0.1}) for j in judged]
+        write(tmp_path / name, items, probable, protocol=protocol, prompts={"0": "words"})
+    command = ["gate", str(tmp_path / "base"), str(tmp_path / "cand"), "--margin", "0.02"]
+    assert main(command) == 1
+    label = {item.item_id: item.label for item in items}
+
+    def left_out(found: Rows) -> Rows:
+        wrong = [row["order"][["first", "second"].index(row["reading"])] != label[row["item_id"]] for row in found]
+        silent = {"p_first": None} | ({} if text else {"text": "", "reading": "unparsed"})
+        return [row | silent if out else row for row, out in zip(found, wrong, strict=True)]
+
+    rewrite(tmp_path / "cand" / f"judgments-{TASK}.jsonl", left_out)
+    capsys.readouterr()
+    assert main(command) == (2 if text else 1)
+    if text:
+        assert "p_first is None" in capsys.readouterr().err

@@ -117,6 +117,24 @@ def test_probabilities_of_both_orders_are_averaged() -> None:
     assert list(tally["consistent"]) == [1, 0, 0]
 
 
+@pytest.mark.parametrize("name", ["logprob", "reasoned"])
+def test_leaving_a_probability_out_never_raises_a_figure(name: str) -> None:
+    protocol = find_protocol(name)
+    sure = [answer(0, "first", (0, 1), p_first=0.9), answer(0, "first", (1, 0), p_first=0.2)]
+    assert protocol.tally([item(0, 0)], sure)["score"] == [1]
+    silent = [sure[0].model_copy(update={"p_first": None, "reading": "unparsed"}), sure[1]]
+    for given in (silent, [each.model_copy(update={"p_first": None, "reading": "unparsed"}) for each in sure]):
+        tally = protocol.tally([item(0, 0)], given)
+        assert [tally[column][0] for column in ("score", "low", "high")] == [0, 0, 1]
+
+
+def test_after_words_only_a_verdict_that_was_read_has_a_probability() -> None:
+    protocol = find_protocol("reasoned")
+    unread = [answer(0, "unparsed", order, p_first=p) for order, p in (((0, 1), 0.9), ((1, 0), 0.1))]
+    assert protocol.tally([item(0, 0)], unread)["score"] == [0]
+    assert find_protocol("logprob").tally([item(0, 0)], unread)["score"] == [1]
+
+
 def test_upstreams_coin_is_its_expectation_and_the_order_follows_the_lengths() -> None:
     protocol = find_protocol("lmms-eval")
     one = item(0, 0).model_copy(update={"responses": ("ab", "c")})
