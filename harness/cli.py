@@ -41,7 +41,11 @@ class Parser(argparse.ArgumentParser):
     """Argument parsing whose errors are one line with a fix, like every other error here."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the whole usage."""
+        """Raise instead of printing the whole usage; a choice that was left out is listed."""
+        for action in self._actions:
+            name = action.metavar if isinstance(action.metavar, str) else action.dest
+            if action.choices and message == f"the following arguments are required: {name}":
+                message = f"{self.prog} needs one of: {', '.join(map(str, action.choices))}"
         raise HarnessError(f"{message}.", f"`{self.prog} --help` shows examples.")
 
 

@@ -222,3 +222,12 @@ def test_a_mistake_of_ours_leaves_its_traceback_in_the_log(results) -> None:
 def test_a_model_that_cannot_be_had_offline_says_how_to_get_it(capfd, results) -> None:
     assert main([*RUN, "--set", "judge.model=nobody/nothing"]) == 2
     assert "hf download nobody/nothing" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "one"), [([], "run"), (["ls"], "recipes"), (["baseline"], "accept")])
+def test_a_choice_that_was_left_out_is_listed(arguments: list[str], one: str, capsys) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert f"{' '.join(['harness', *arguments])} needs one of: " in said
+    assert one in said
+    assert said.count("\n") == 1

@@ -143,7 +143,8 @@ def leaderboard(options: Namespace) -> ExitCode:
     if not sheets:
         if options.task and options.task not in known:
             raise unknown("task", options.task, known, "`harness ls tasks` describes them.")
-        what = f"no finished run has the task {options.task}." if options.task else "there is no finished run."
+        of_task = f" of the task {options.task}" if options.task else ""
+        what = f"there is no finished run{of_task} in {results_root() / 'runs'}."
         fix = "`harness ls runs` lists what there is; --published shows what others printed."
         raise HarnessError(f"{what} {told}" if left_out else what, fix)
     if left_out:

@@ -222,12 +222,12 @@ def test_a_named_run_that_cannot_be_shown_is_an_error(runs: Path, capsys, name: 
 
 def test_mistakes_are_one_line(runs: Path, capsys, tmp_path: Path) -> None:
     assert main(["leaderboard"]) == 2
-    assert "there is no finished run." in capsys.readouterr().err
+    assert "there is no finished run in " in capsys.readouterr().err
     items = make_items(20)
     write(runs / "run", items, make_judgments(items, 0.7))
     for arguments, says in [
         (["--task", "vlrewardbenhc"], "Did you mean 'vlrewardbench'?"),
-        (["--task", "vlrewardbench"], "no finished run has the task vlrewardbench"),
+        (["--task", "vlrewardbench"], "there is no finished run of the task vlrewardbench in "),
         (["run", "--task", "vlrewardbench"], "run run has no task vlrewardbench. It has toy."),
         (["--format", "xls"], "invalid choice"),
         (["-o", str(tmp_path / "no/such/folder/t.md")], "cannot write"),
