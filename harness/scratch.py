@@ -79,7 +79,12 @@ def _held(folder: Path) -> bool:
         return True
     if not (folder / LOCK).exists():
         return not abandoned(folder)
-    lock = FileLock(folder / LOCK, timeout=0)
+    return is_locked(folder / LOCK)
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a process holds the lock that this file stands for."""
+    lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout:

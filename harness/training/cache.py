@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.records import RunFolder
+from harness.scratch import is_locked
 from harness.training.keeping import INFO, DamagedError, check_whole
 
 PART = ".part"
@@ -40,15 +41,7 @@ class Entry:
 
     def locked(self) -> bool:
         """Whether a process works on it now."""
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path.parent / f".{self.path.name.removesuffix(PART)}.lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            return True
-        lock.release()
-        return False
+        return is_locked(self.path.parent / f".{self.path.name.removesuffix(PART)}.lock")
 
     def damage(self) -> str:
         """Say how it differs from what was written; empty where it does not."""
