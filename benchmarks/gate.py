@@ -22,7 +22,7 @@ from tabulate import tabulate
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from harness.compare.comparison import compare  # noqa: E402
+from harness.comparing.comparison import compare  # noqa: E402
 from harness.counting.metrics import METRICS, estimate  # noqa: E402
 from harness.counting.results import TaskResult, load_result  # noqa: E402
 from harness.decide.gate import Terms, Verdict, rule  # noqa: E402

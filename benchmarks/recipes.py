@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from harness.compare.comparison import Comparison, compare, format_p
+from harness.comparing.comparison import Comparison, compare, format_p
 from harness.counting.metrics import METRICS, estimate, of_slice
 from harness.counting.results import TaskResult, load_result
 from harness.embedded.data import preference_truth

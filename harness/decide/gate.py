@@ -16,9 +16,9 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.compare.apart import doubled_answers, same_answers
-from harness.compare.comparison import Comparison, Difference
-from harness.compare.power import about, design, settle
+from harness.comparing.apart import doubled_answers, same_answers
+from harness.comparing.comparison import Comparison, Difference
+from harness.comparing.power import about, design, settle
 from harness.errors import ExitCode, HarnessError
 from harness.texts import harmless
 

@@ -27,8 +27,8 @@ import math
 from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
-from harness.compare.comparison import Difference, format_p
-from harness.compare.findings import differences, remarks, signed
+from harness.comparing.comparison import Difference, format_p
+from harness.comparing.findings import differences, remarks, signed
 from harness.counting.results import TaskResult
 from harness.decide.gate import Ruling
 from harness.errors import ExitCode

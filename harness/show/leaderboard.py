@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.compare.apart import names_of
-from harness.compare.findings import runs_apart
+from harness.comparing.apart import names_of
+from harness.comparing.findings import runs_apart
 from harness.counting.cache import Cache, Counted, Figure
 from harness.counting.metrics import HEADLINES, METRICS, Metric, of_slice, primary
 from harness.counting.results import slices_of

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.compare.apart import names_of
+from harness.comparing.apart import names_of
 from harness.counting.metrics import METRICS, Metric, estimate, of_slice
 from harness.counting.results import TaskResult, slices_of
 from harness.sheets.figures import SYNTHETIC, WIDE, figure, points

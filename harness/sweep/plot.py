@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from harness.compare.findings import difference_text
+from harness.comparing.findings import difference_text
 from harness.counting.metrics import primary
 from harness.show.report import charts
 from harness.show.report.model import Bands, Intervals, Knot, Line, Mark

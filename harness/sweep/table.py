@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.compare.comparison import Comparison, compare, format_p
-from harness.compare.findings import difference_text
+from harness.comparing.comparison import Comparison, compare, format_p
+from harness.comparing.findings import difference_text
 from harness.counting.metrics import primary
 from harness.counting.results import TaskResult
 from harness.errors import HarnessError

@@ -14,7 +14,7 @@ from harness.verbs.showing import show_task
 
 def audit(options: Namespace) -> ExitCode:
     """Find the whole numbers behind published rows."""
-    from harness.compare.audit import CATEGORIES, RANDOM_ROWS, chance, explanations, row_of, verdict
+    from harness.comparing.audit import CATEGORIES, RANDOM_ROWS, chance, explanations, row_of, verdict
     from harness.sheets.formats import rich_table
     from harness.sheets.sheet import Column, Sheet, count, text
     from harness.show.console import Screen
@@ -54,7 +54,7 @@ def audit(options: Namespace) -> ExitCode:
 
 
 def _audit_file(path: Path, write: bool) -> ExitCode:
-    from harness.compare.audit import audited
+    from harness.comparing.audit import audited
     from harness.records.published import read_published
     from harness.records.store import write_atomically
     from harness.sheets.formats import rich_table

@@ -16,8 +16,8 @@ from harness.verbs.showing import format_of, read_results, write_sheets
 
 def compare(options: Namespace) -> ExitCode:
     """Compare finished runs with a baseline."""
-    from harness.compare.comparison import compare_many
-    from harness.compare.findings import by_seed, candidates, differ_in, differences, remarks
+    from harness.comparing.comparison import compare_many
+    from harness.comparing.findings import by_seed, candidates, differ_in, differences, remarks
     from harness.show.tables import results_sheets
 
     baseline, *others = read_results(options, options.baseline, *options.candidates)
@@ -41,8 +41,8 @@ def compare(options: Namespace) -> ExitCode:
 
 def power(options: Namespace) -> ExitCode:
     """Say what two runs could have shown, and what would show an effect."""
-    from harness.compare.comparison import compare as compare_results
-    from harness.compare.power import plan
+    from harness.comparing.comparison import compare as compare_results
+    from harness.comparing.power import plan
 
     baseline, candidate = read_results(options, options.baseline, options.candidate)
     comparison = compare_results(baseline, candidate, options.level, other_prompts=True)
@@ -53,7 +53,7 @@ def power(options: Namespace) -> ExitCode:
 
 def gate(options: Namespace) -> ExitCode:
     """Judge a run by a baseline; the reports are written before the exit code is given."""
-    from harness.compare.comparison import compare as compare_results
+    from harness.comparing.comparison import compare as compare_results
     from harness.decide.gate import Ruling, Terms, decide, no_ruling
     from harness.decide.gate_report import reports
     from harness.records.store import unwritable, write_atomically

@@ -328,8 +328,8 @@ def _dry_run(plans: list[Plan], roots: Sequence[Path]) -> ExitCode:
 
 def _show(console: Any, plans: list[Plan]) -> None:
     """Print tables and verdict for each task of the finished runs."""
-    from harness.compare.comparison import compare as compare_results
-    from harness.compare.findings import differences, remarks
+    from harness.comparing.comparison import compare as compare_results
+    from harness.comparing.findings import differences, remarks
     from harness.counting.results import load_result
     from harness.records import RunFolder
     from harness.sheets.formats import rich_table

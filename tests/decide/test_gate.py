@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.compare.comparison import Comparison, compare
+from harness.comparing.comparison import Comparison, compare
 from harness.counting.results import load_result
 from harness.decide.gate import Ruling, Terms, Verdict, decide, no_ruling, rule
 from harness.decide.gate_report import reports

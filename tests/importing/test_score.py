@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from harness.cli import main
-from harness.compare.comparison import compare
+from harness.comparing.comparison import compare
 from harness.counting.metrics import METRICS, estimate
 from harness.counting.results import load_result
 from harness.records import RunFolder

@@ -14,7 +14,7 @@ from harness.counting.results import load_result, rank_results
 from harness.records import RunFolder
 from harness.sheets.sheet import Sheet
 from harness.show.leaderboard import collect, leaderboard
-from tests.compare.test_comparison import varied
+from tests.comparing.test_comparison import varied
 from tests.toys import ROOT, make_items, make_judgments, write
 
 SOURCES = [

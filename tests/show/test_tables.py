@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from harness.compare.comparison import compare_many
-from harness.compare.findings import candidates, differences
+from harness.comparing.comparison import compare_many
+from harness.comparing.findings import candidates, differences
 from harness.counting.cache import Cache
 from harness.counting.results import load_result
 from harness.records import RunFolder

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.cli import main
-from harness.compare.comparison import compare_many
+from harness.comparing.comparison import compare_many
 from harness.counting.results import load_result
 from harness.records import Item, RunFolder
 from harness.records.run import StageRecord

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from harness.compare.comparison import Comparison
-from harness.compare.findings import difference_text, setting
+from harness.comparing.comparison import Comparison
+from harness.comparing.findings import difference_text, setting
 from harness.counting.metrics import HEADLINES, METRICS, Metric, of_slice, primary
 from harness.counting.results import TaskResult
 from harness.records import Item

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.compare.apart import names_of
-from harness.compare.comparison import compare
-from harness.compare.findings import by_seed, differ_in, differences, remarks
+from harness.comparing.apart import names_of
+from harness.comparing.comparison import compare
+from harness.comparing.findings import by_seed, differ_in, differences, remarks
 from harness.counting.metrics import primary
 from harness.counting.results import TaskResult, load_result
 from harness.records import RunFolder

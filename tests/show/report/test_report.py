@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cli import main
-from harness.compare.comparison import compare
-from harness.compare.findings import differences, remarks
+from harness.comparing.comparison import compare
+from harness.comparing.findings import differences, remarks
 from harness.counting.results import load_result
 from harness.records import Item, Judgment
 from harness.registry import content_roots

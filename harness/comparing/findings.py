@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from harness.compare.apart import CODE, doubled_answers, same_answers, settings_apart
-from harness.compare.comparison import FEW, Comparison, Difference, bootstrap_interval, format_p
+from harness.comparing.apart import CODE, doubled_answers, same_answers, settings_apart
+from harness.comparing.comparison import FEW, Comparison, Difference, bootstrap_interval, format_p
 from harness.counting.metrics import Metric
 from harness.counting.results import TaskResult, label
 from harness.records import Run

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.compare.apart import names_of, same_run, settings_apart
+from harness.comparing.apart import names_of, same_run, settings_apart
 from harness.counting.metrics import HEADLINES, METRICS, Metric, of_slice, primary
 from harness.counting.results import TaskResult
 from harness.errors import HarnessError, unknown

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.compare.comparison import compare, compare_many
-from harness.compare.findings import candidates, differ_in, remarks
-from harness.compare.power import plan
+from harness.comparing.comparison import compare, compare_many
+from harness.comparing.findings import candidates, differ_in, remarks
+from harness.comparing.power import plan
 from harness.counting.results import load_result
 from harness.errors import HarnessError, RunIncompleteError
 from harness.protocols import find_protocol

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.compare.comparison import Comparison, Difference
+from harness.comparing.comparison import Comparison, Difference
 from harness.counting.metrics import Metric
 from harness.counting.results import TaskResult
 from harness.errors import HarnessError

@@ -5,7 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.cli import main
-from harness.compare.audit import CATEGORIES, SPLITS, audited, chance, explanations, percent, possible, row_of, verdict
+from harness.comparing.audit import (
+    CATEGORIES,
+    SPLITS,
+    audited,
+    chance,
+    explanations,
+    percent,
+    possible,
+    row_of,
+    verdict,
+)
 from harness.records.published import read_published
 from tests.toys import ROOT
 
