@@ -11,9 +11,9 @@ if TYPE_CHECKING:
         Comparison,
         Estimate,
         HarnessError,
+        Judge,
         Ruling,
         Run,
-        Verdict,
         compare,
         gate,
         leaderboard,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Comparison", "Estimate", "HarnessError", "Ruling", "Run", "Verdict",
+    "Comparison", "Estimate", "HarnessError", "Judge", "Ruling", "Run",
     "compare", "gate", "leaderboard", "load_run", "table",
 ]  # fmt: skip
 

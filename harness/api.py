@@ -10,9 +10,11 @@
     harness.table(found).to_pandas()                # a row a metric and slice
     harness.gate("distill", "carevl", margin=0.02).verdict
     harness.leaderboard("distill", "carevl").to_pandas()
+    with harness.Judge("run:carevl-embedded-vlrewardbench-59387d31") as judge:
+        judge.judge("7.png", "what is left?", ["a cup", "a dog"]).best
 
 Files are checked as the commands check them, and what is wrong with them raises `harness.HarnessError`, whose text
-names the fix. These names stay; whatever else the package holds may change. None of them loads torch.
+names the fix. These names stay; whatever else the package holds may change. Only a judge that is made loads torch.
 """
 
 from collections.abc import Mapping
@@ -24,17 +26,18 @@ from harness.comparing.comparison import Comparison
 from harness.comparing.comparison import compare as _compare
 from harness.counting.metrics import HEADLINES, METRICS, of_slice, primary
 from harness.counting.results import TaskResult, label, load_result, rank_results
-from harness.decide.gate import Ruling, Terms, Verdict, decide
+from harness.decide.gate import Ruling, Terms, decide
 from harness.errors import HarnessError
 from harness.records import RunFolder
 from harness.registry import find_run
 from harness.stats.intervals import Estimate
+from harness.verdicts import Judge
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "Comparison", "Estimate", "HarnessError", "Ruling", "Run", "Verdict",
+    "Comparison", "Estimate", "HarnessError", "Judge", "Ruling", "Run",
     "compare", "gate", "leaderboard", "load_run", "table",
 ]  # fmt: skip
 

@@ -20,6 +20,7 @@ from harness.help_texts import (
     COMPARE_HELP,
     CONTAMINATION_HELP,
     GATE_HELP,
+    JUDGE_HELP,
     LEADERBOARD_HELP,
     LS_HELP,
     POWER_HELP,
@@ -60,6 +61,7 @@ def build_parser() -> Parser:
         "  harness sweep ablation                                one setting changed at a time: which matter?\n"
         "  harness validate qwen2.5-vl-7b                        what a profile needs: memory, tokens, GPU hours\n"
         "  harness compare BASE CAND                             paired differences, intervals, p; `power` plans\n"
+        "  harness judge run:NAME pairs.jsonl -o verdicts.jsonl   the judge that was trained, on your own responses\n"
         "  harness gate BASE CAND                                one verdict, one exit code, for CI\n"
         "  harness report RUN BASE                               one page to look at\n"
         "  harness leaderboard                                   every finished run, with ties\n"
@@ -227,6 +229,19 @@ def build_parser() -> Parser:
     score.add_argument("--name", metavar="NAME", help="of the judge and its run (default: told from the file)")
     score.add_argument("--out", metavar="DIR", type=Path, help="the run's folder (default: results/runs/NAME)")
     _include(score)
+
+    judge = verbs.add_parser(
+        "judge", help="a judge's verdicts on your own responses", description=JUDGE_HELP, formatter_class=raw
+    )
+    judge.add_argument("model", metavar="JUDGE", help="run:NAME[:SEED], a checkpoint's folder, or OWNER/NAME")
+    judge.add_argument("file", metavar="FILE", type=Path, help="what is judged: JSONL or parquet")
+    judge.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="the verdicts: JSONL")
+    judge.add_argument(
+        "--as-preferences", metavar="FILE", type=Path, dest="labels", help="also pairs to train with: parquet"
+    )
+    judge.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
+    judge.add_argument("--set", metavar="K=V", action="append", default=[], help="judging.X or engine.X; repeatable")
+    judge.add_argument("--resume", action="store_true", help="go on with a file that was begun")
 
     board = verbs.add_parser(
         "leaderboard", help="tables of finished runs", description=LEADERBOARD_HELP, formatter_class=raw

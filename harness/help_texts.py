@@ -238,6 +238,27 @@ Exit codes: 0 done; 2 usage, or a file that is wrong in the row named; 4 answers
 """
 
 
+JUDGE_HELP = """\
+Ask a judge about responses of your own: which is best, how sure it is, and what it says.
+
+  harness judge run:carevl-embedded-vlrewardbench-59387d31 pairs.jsonl -o verdicts.jsonl
+      the judge that a run trained; :1 behind the name is another seed's than the first
+
+  harness judge checkpoints/mine candidates.jsonl -o verdicts.jsonl --as-preferences labelled.parquet
+      a folder; of each row the best response against the worst becomes a pair to train the next judge with
+
+  harness judge OWNER/NAME pairs.jsonl -o verdicts.jsonl --set engine=vllm
+      from the hub, answered by vLLM; a model that was not trained here is asked in plain words of ours
+
+A line of FILE is a question: {"id": "7", "image": "7.png", "question": "...", "responses": ["...", "...", "..."]}
+in place of responses also chosen and rejected; VL-RewardBench's own fields are read too.
+Every two responses are shown in both orders. A line of the output has the place of the best response (null where two
+share it), each response's score, the mean probability that it is better than another (or its reward, where the judge
+has a reward head), and every answer. Verdicts are written as they come: after a crash, --resume asks the rest.
+Exit codes: 0 done; 2 usage, or a row that is wrong; 4 some rows have no verdict (--resume).
+"""
+
+
 CONTAMINATION_HELP = """\
 Find the training pairs that a benchmark holds too. A pair is an item where image and question are: images are known
 again re-encoded and resized, questions whatever their case, spaces and punctuation.

@@ -15,7 +15,8 @@ from harness import api
 from harness.cli import main
 from tests.toys import ROOT, make_items, make_judgments, write
 
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
+TEXT = "".join((ROOT / "docs" / name).read_text() for name in ("python.md", "judge.md"))
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_the_documentation_runs_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from harness.data.tables import fingerprint
 from harness.errors import HarnessError, unknown
+from harness.records import RunFolder
 from harness.records.store import write_atomically
+from harness.registry import find_run, results_root
 
 EMBEDDED = Path(__file__).parent.parent / "embedded" / "assets"
 
@@ -41,6 +43,31 @@ def resolve(name: str, revision: str | None = None) -> ModelRef:
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise HarnessError(f"model {name!r} is no folder and no hub name.", "Name a checkpoint folder or OWNER/NAME.")
     return ModelRef(name, revision, f"hub:{name}@{revision or 'main'}")
+
+
+def checkpoint_of(name: str) -> str:
+    """Find a judge by name: of `run:NAME[:SEED]` the folder of what that run judged, under its first seed by default.
+
+    Any other name is given back as it is: a folder's, the hub's, or an embedded model's.
+
+    Raises:
+        HarnessError: if there is no such run or seed, or the cache does not hold what was judged.
+    """
+    if not name.startswith("run:"):
+        return name
+    run_name, _, seed = name.removeprefix("run:").partition(":")
+    run = RunFolder(find_run(run_name)).read_run()
+    seed = seed or next(iter(run.checkpoints), "")
+    if seed not in run.checkpoints:
+        raise unknown(f"seed of {run_name}", seed, run.checkpoints)
+    folders = [results_root() / "cache" / f"{stage.stage}-{stage.key}" for stage in reversed(run.stages)]
+    for folder in folders:
+        if any(folder.glob("*.safetensors")) and folder_fingerprint(folder) == run.checkpoints[seed]:
+            return str(folder)
+    raise HarnessError(
+        f"what {run_name} judged under seed {seed} ({run.checkpoints[seed]}) is not in the cache.",
+        "Train it again, by the run's own config.yaml (harness run --config); or name a checkpoint's folder.",
+    )
 
 
 def revised(name: str) -> tuple[str, str | None]:

@@ -4,6 +4,7 @@ from harness.verbs.caching import cache
 from harness.verbs.contamination import contamination
 from harness.verbs.elsewhere import audit, score
 from harness.verbs.finished import baseline, compare, gate, leaderboard, power, report
+from harness.verbs.judging import judge
 from harness.verbs.listing import ls
 from harness.verbs.planning import validate
 from harness.verbs.running import run
@@ -16,6 +17,7 @@ __all__ = [
     "compare",
     "contamination",
     "gate",
+    "judge",
     "leaderboard",
     "ls",
     "power",

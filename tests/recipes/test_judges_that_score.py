@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.embedded.data import benchmark_rows
 from harness.protocols.reading import READERS
 from harness.records import Judgment, Run
+from harness.settings import WorldSettings
+from harness.verdicts import Judge
 from tests.test_main_job import harness, runs, sets
 from tests.toys import SMALL
 
@@ -80,3 +83,19 @@ def test_a_checkpoint_with_a_head_is_judged_by_itself_and_grades_are_not_asked_o
     assert [j.reading for j in mine] == pytest.approx([j.reading for j in recipes], abs=1e-5)
     grades = ["--tasks", "mllm_judge_score", "--protocol", "published", "--out", str(tmp_path / "grades")]
     assert "rewards are on a scale of their own" in " ".join(harness(results, *model, *grades).split())
+
+
+def test_the_head_judges_responses_of_ones_own(judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, _ = judged
+    monkeypatch.setenv("HARNESS_RESULTS", str(results))
+    folder = runs(results)["scalar-head"]
+    row = next(iter(benchmark_rows(WorldSettings(items=24))))
+    with Judge(f"run:{folder.name}") as judge:
+        verdict = judge.judge(row["image"], row["query"], row["response"])
+    recorded = next(
+        j for j in judgments(folder, "vlrewardbench") if f"/{row['id']}#" in j.item_id and j.order == (0, 1)
+    )
+    told = [float(line.rpartition(" ")[2]) for line in recorded.text.splitlines()[:2]]
+    assert verdict.scores == pytest.approx(told, abs=1e-4)
+    assert verdict.best == recorded.chosen
+    assert verdict.answers == ()
