@@ -37,7 +37,7 @@ def test_light_commands_stay_light(arguments: list[str], results) -> None:
 
 def test_consumers_import_nothing_heavy() -> None:
     light = (
-        "compare.comparison",
+        "comparing.comparison",
         "decide.baselines",
         "decide.gate_report",
         "records",
