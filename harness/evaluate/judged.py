@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from harness.config import RunConfig, redacted, server_settings
 from harness.errors import HarnessError, unknown
-from harness.judge.checkpoints import resolve
+from harness.judge.checkpoints import checkpoint_of, resolve
 from harness.judge.format import load_format, load_reward_format
 from harness.settings import SERVER, JudgeSettings, JudgingSettings
 from harness.training.experts_alone import FILE
@@ -115,13 +115,14 @@ def ours(arguments: dict[str, Any]) -> JudgeSettings:
         if name not in known:
             raise unknown(f"argument of --model {OURS}", name, known)
     try:
-        return JudgeSettings.model_validate({known[name]: value for name, value in arguments.items()})
+        settings = JudgeSettings.model_validate({known[name]: value for name, value in arguments.items()})
     except ValidationError as error:
         first = error.errors()[0]
         raise HarnessError(
             f"--model {OURS}: argument {first['loc'][0]} = {first['input']!r}: {first['msg']}.",
             "Write --model-args pretrained=CHECKPOINT.",
         ) from None
+    return settings.model_copy(update={"model": checkpoint_of(settings.model)})
 
 
 OURS = "harness_judge"
