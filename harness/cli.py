@@ -19,12 +19,14 @@ from harness.help_texts import (
     CACHE_HELP,
     COMPARE_HELP,
     CONTAMINATION_HELP,
+    DIFF_HELP,
     GATE_HELP,
     JUDGE_HELP,
     LEADERBOARD_HELP,
     LS_HELP,
     POWER_HELP,
     REPORT_HELP,
+    RM_HELP,
     RUN_HELP,
     SCORE_HELP,
     SWEEP_HELP,
@@ -188,6 +190,14 @@ def build_parser() -> Parser:
         "check", help="are they what was accepted?", description=BASELINE_HELP, formatter_class=raw
     )
     check.add_argument("--since", metavar="DIR", type=Path, help="their folder before, such as the base branch's")
+
+    diff = verbs.add_parser("diff", help="settings in which runs differ", description=DIFF_HELP, formatter_class=raw)
+    diff.add_argument("runs", metavar="RUN", nargs="+", help="names or folders, finished or not")
+    _output(diff)
+
+    rm = verbs.add_parser("rm", help="remove runs", description=RM_HELP, formatter_class=raw)
+    rm.add_argument("runs", metavar="RUN", nargs="+", help="names, as `harness ls runs` lists them")
+    rm.add_argument("--yes", action="store_true", help="do not ask")
 
     cache = verbs.add_parser("cache", help="what is computed already", description=CACHE_HELP, formatter_class=raw)
     action = cache.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)

@@ -170,6 +170,20 @@ What stages computed is kept in results/cache and never computed twice. See what
 
 A run's trained judge is an artifact, too: it stays as long as the run is in results/runs or results/baselines.
 """
+DIFF_HELP = """\
+Show the settings in which runs differ, finished or not.
+
+  harness diff carevl-embedded-vlrewardbench-5e6f7a8b carevl-embedded-vlrewardbench-1a2b3c4d
+  harness diff RUN RUN RUN --format csv
+"""
+RM_HELP = """\
+Remove runs from results/runs. What they trained stays in results/cache until `harness cache prune` takes it.
+
+  harness rm carevl-embedded-vlrewardbench-5e6f7a8b
+      asks first; --yes does not
+
+Accepted baselines and folders elsewhere are never removed.
+"""
 REPORT_HELP = """\
 Write one self-contained page about a finished run, alone or against a baseline: verdict, intervals, slices,
 position bias, reliability, training, cost, and every item with both runs' answers.

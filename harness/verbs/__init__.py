@@ -3,10 +3,11 @@
 from harness.verbs.caching import cache
 from harness.verbs.contamination import contamination
 from harness.verbs.elsewhere import audit, score
-from harness.verbs.finished import baseline, compare, gate, leaderboard, power, report
+from harness.verbs.finished import baseline, compare, diff, gate, leaderboard, power, report
 from harness.verbs.judging import judge
 from harness.verbs.listing import ls
 from harness.verbs.planning import validate
+from harness.verbs.removing import rm
 from harness.verbs.running import run
 from harness.verbs.sweeping import sweep
 
@@ -16,12 +17,14 @@ __all__ = [
     "cache",
     "compare",
     "contamination",
+    "diff",
     "gate",
     "judge",
     "leaderboard",
     "ls",
     "power",
     "report",
+    "rm",
     "run",
     "score",
     "sweep",

@@ -1,16 +1,12 @@
-"""The verbs about finished runs: compare, power, gate, baseline, leaderboard, report."""
+"""The verbs about finished runs: compare, diff, power, gate, baseline, leaderboard, report."""
 
 import os
 import sys
 from argparse import Namespace
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from harness.errors import ExitCode, HarnessError, unknown
 from harness.registry import content_roots, find_run, list_runs, results_root
-
-if TYPE_CHECKING:
-    pass
 from harness.verbs.showing import format_of, read_results, write_sheets
 
 
@@ -36,6 +32,26 @@ def compare(options: Namespace) -> ExitCode:
     if len(found) > 1 and options.format != "csv":
         sheets.append(candidates(found, options.correct))
     write_sheets(sheets, options)
+    return ExitCode.OK
+
+
+def diff(options: Namespace) -> ExitCode:
+    """Show the settings in which runs differ; they need not be finished."""
+    from harness.comparing.apart import settings_apart
+    from harness.comparing.findings import setting
+    from harness.records import RunFolder
+    from harness.sheets.sheet import Column, Sheet, text
+
+    runs = [RunFolder(find_run(name)).read_run() for name in options.runs]
+    apart = settings_apart(*runs)
+    columns = (Column("setting"), *(Column(name) for name in options.runs))
+    rows = tuple((text(key), *(text(setting(value)) for value in values)) for key, values in sorted(apart.items()))
+    told = (
+        "They have the same settings."
+        if not rows
+        else f"{len(rows)} setting{'s differ' * (len(rows) > 1) or ' differs'}."
+    )
+    write_sheets([Sheet("settings that differ", columns, (rows,), (told,))], options, verdicts=False)
     return ExitCode.OK
 
 

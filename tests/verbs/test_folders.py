@@ -1,0 +1,58 @@
+"""Verbs about the folders of runs: what sets them apart, and how they go."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.records import RunFolder
+from tests.toys import make_items, make_judgments, write
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path))
+    items = make_items(4)
+    for name, beta in (("one", 0.1), ("other", 0.5)):
+        config = {"dpo": {"beta": beta}, "sft": {}}
+        write(tmp_path / "runs" / name, items, make_judgments(items, 0.5), config=config)
+    return tmp_path
+
+
+def test_settings_that_differ_are_shown_with_their_values(results: Path, capsys) -> None:
+    assert main(["diff", "one", "other", "--format", "csv"]) == 0
+    assert '"dpo.beta","0.1","0.5"' in capsys.readouterr().out
+    assert main(["diff", "one", "one"]) == 0
+    assert "They have the same settings." in capsys.readouterr().out
+
+
+def test_a_run_goes_when_somebody_says_so(results: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda asked: "n")
+    assert main(["rm", "one"]) == 2
+    assert "nothing was removed" in capsys.readouterr().err
+    assert (results / "runs/one/run.json").exists()
+    monkeypatch.setattr("builtins.input", lambda asked: "y")
+    assert main(["rm", "one"]) == 0
+    assert sorted(path.name for path in (results / "runs").iterdir()) == ["other"]
+    assert main(["rm", "other", "--yes"]) == 0
+    assert list((results / "runs").iterdir()) == []
+
+
+def test_without_a_terminal_nothing_goes_unless_it_is_said(results: Path, capsys) -> None:
+    assert main(["rm", "one"]) == 2
+    assert (results / "runs/one/run.json").exists()
+
+
+@pytest.mark.parametrize("name", ["nobody", "..", "../baselines/main", "/"])
+def test_only_runs_of_the_results_folder_are_removed(results: Path, capsys, name: str) -> None:
+    assert main(["baseline", "accept", "one", "--reason", "x", "--name", "main"]) == 0
+    assert main(["rm", name, "--yes"]) == 2
+    assert "Only runs in" in capsys.readouterr().err
+    assert (results / "baselines/main/run.json").exists()
+
+
+def test_a_run_that_is_worked_on_stays(results: Path, capsys) -> None:
+    with RunFolder(results / "runs/one").locked():
+        assert main(["rm", "one", "--yes"]) == 2
+    assert (results / "runs/one/run.json").exists()
