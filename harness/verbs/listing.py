@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ def ls(options: Namespace) -> ExitCode:
         "runs": _list_runs,
         "baselines": _list_baselines,
     }
-    Screen().print(lister[options.kind](roots))
+    found = lister[options.kind](roots)
+    # lines are left whole, so that a name can be copied
+    Screen().print(found, soft_wrap=isinstance(found, str))
     return ExitCode.OK
 
 
@@ -99,19 +102,33 @@ def _list_preferences(roots: Sequence[Path]) -> Any:
     return table
 
 
-def _list_runs(roots: Sequence[Path]) -> Any:
+def _list_runs(roots: Sequence[Path]) -> str:
     from harness.records import RunFolder
 
-    table = plain_table(f"runs in {results_root() / 'runs'}", "run", "status", "seeds", "items", "started")
+    rows = [("run", "status", "seeds x items", "age")]
     for path in list_runs():
         try:
             run = RunFolder(path).read_run()
         except DataError as error:
-            table.add_row(path.name, f"unreadable: {error.problem}", "", "", "")
+            rows.append((path.name, f"unreadable: {error.problem}", "", ""))
             continue
-        seeds = ",".join(map(str, run.config.get("seeds", [])))
-        table.add_row(run.name, run.status, seeds, str(sum(t.items for t in run.tasks)), run.started)
-    return table
+        asked = f"{len(run.config.get('seeds') or run.checkpoints)} x {sum(task.items for task in run.tasks)}"
+        rows.append((path.name, run.status, asked, _age(run.started)))
+    widths = [max(len(row[place]) for row in rows if not row[1].startswith("unreadable")) for place in range(4)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([f"runs in {results_root() / 'runs'}, newest first", *lines])
+
+
+def _age(started: str) -> str:
+    """Say how long ago something was, roughly; nothing of a time that cannot be read."""
+    try:
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds()
+    except (ValueError, TypeError):
+        return ""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return "now"
 
 
 def _list_baselines(roots: Sequence[Path]) -> Any:
