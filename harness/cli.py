@@ -65,7 +65,7 @@ def build_parser() -> Parser:
         "  harness compare BASE CAND                             paired differences, intervals, p; `power` plans\n"
         "  harness judge run:NAME pairs.jsonl -o verdicts.jsonl   the judge that was trained, on your own responses\n"
         "  harness gate BASE CAND                                one verdict, one exit code, for CI\n"
-        "  harness report RUN BASE                               one page to look at\n"
+        "  harness report BASE CAND                              one page to look at\n"
         "  harness leaderboard                                   every finished run, with ties\n"
         "  harness ls recipes                                    what else can be trained",
     )
@@ -214,8 +214,7 @@ def build_parser() -> Parser:
     prune.add_argument("--dry-run", action="store_true", help="only say what would go")
 
     report = verbs.add_parser("report", help="one page about a run", description=REPORT_HELP, formatter_class=raw)
-    report.add_argument("run", metavar="RUN", help="name or folder of the run")
-    report.add_argument("baseline", metavar="BASE", nargs="?", help="name or folder of the run it is compared with")
+    report.add_argument("runs", metavar="RUN", nargs="+", help="the run; or, as for compare, its baseline and the run")
     report.add_argument("--task", metavar="T", help="which task, if the runs have several")
     default = Path("report.html")
     report.add_argument("-o", "--output", metavar="FILE", type=Path, default=default, help=f"default: {default}")

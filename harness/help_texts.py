@@ -189,7 +189,8 @@ Write one self-contained page about a finished run, alone or against a baseline:
 position bias, reliability, training, cost, and every item with both runs' answers.
 
   harness report carevl-embedded-vlrewardbench-5e6f7a8b
-  harness report carevl-... distill-... -o carevl.html
+  harness report distill-... carevl-... -o carevl.html
+      the baseline first, as for compare and gate
       the candidate first, then what it is compared with
 
 The page fetches nothing, and what a judge wrote is shown as text. Images come from the stage cache, the

@@ -146,7 +146,7 @@ VERBS: tuple[Callable[[str, str, Path], list[str]], ...] = (
     lambda base, cand, out: ["leaderboard", base, cand],
     lambda base, cand, out: ["leaderboard"],
     lambda base, cand, out: ["power", base, cand, "--effect", "0.05"],
-    lambda base, cand, out: ["report", cand, base, "-o", str(out / "page.html")],
+    lambda base, cand, out: ["report", base, cand, "-o", str(out / "page.html")],
     lambda base, cand, out: ["ls", "runs"],
 )
 

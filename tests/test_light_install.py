@@ -92,7 +92,7 @@ def harness(folder: Path, absent: str, *arguments: str) -> tuple[int, str]:
         (["gate", DISTILL, CAREVL, "--junit", "g.xml", "--markdown", "g.md", "--json", "g.json"], "PASS"),
         (["leaderboard", CAREVL, DISTILL], "carevl"),
         (["leaderboard", CAREVL, "--task", "vlrewardbench", "--published", "--format", "html"], "Gemini-1.5-Pro"),
-        (["report", CAREVL, DISTILL], "Written: report.html"),
+        (["report", DISTILL, CAREVL], "Written: report.html"),
         (["audit", "63.84", "85.71", "64.78", "--overall", "71.92", "--macro", "71.44"], "left out"),
         (["baseline", "accept", CAREVL, "--reason", "again"], "Accepted"),
         (["ls", "tasks"], "vlrewardbench"),

@@ -180,10 +180,11 @@ def report(options: Namespace) -> ExitCode:
     from harness.show.report.gather import gather
     from harness.show.report.page import refuse_foreign, write
 
+    if len(options.runs) > 2:
+        raise HarnessError(f"{len(options.runs)} runs are named.", "A report is of one run, or of BASE and CAND.")
     refuse_foreign(options.output)
-    candidate = RunFolder(find_run(options.run))
-    baseline = RunFolder(find_run(options.baseline)) if options.baseline else None
-    page = gather(candidate, baseline, options.task, content_roots(options.include_path))
+    *baseline, candidate = [RunFolder(find_run(name)) for name in options.runs]
+    page = gather(candidate, next(iter(baseline), None), options.task, content_roots(options.include_path))
     write(options.output, page)
     console = Screen()
     console.print(page.verdict, style="bold")

@@ -37,7 +37,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     candidate, baseline = embedded_pair(folder, 120)
     out = folder / "report.html"
-    assert main(["report", str(candidate.path), str(baseline.path), "-o", str(out)]) == 0
+    assert main(["report", str(baseline.path), str(candidate.path), "-o", str(out)]) == 0
     return out
 
 

@@ -193,7 +193,7 @@ def test_other_kinds_give_a_page(tmp_path: Path, kind: str, capsys) -> None:
         for n, name in enumerate("ab")
     ]
     out = tmp_path / "page.html"
-    assert main(["report", str(runs[0].path), str(runs[1].path), "-o", str(out)]) == 0
+    assert main(["report", str(runs[1].path), str(runs[0].path), "-o", str(out)]) == 0
     assert main(["report", str(runs[0].path), "-o", str(out)]) == 0
     assert "a: " in capsys.readouterr().out
     read = Reader(out.read_text())
