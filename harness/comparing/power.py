@@ -90,7 +90,7 @@ def settle(comparison: Comparison, difference: Difference, known: Design, effect
         _more_items(
             comparison, [form.needed(effect, "items", level) for form in _range(comparison, difference, known)]
         ),
-        _more_repeats(comparison, known, known.needed(effect, "repeats", level)),
+        *_more_repeats(comparison, known, known.needed(effect, "repeats", level)),
         _more_seeds(comparison, known, known.needed(effect, "seeds", level)),
         *_more_of_both(comparison, known, known.needed(effect, "both", level)),
     ]
@@ -126,16 +126,17 @@ def about(number: float) -> str:
     return f"{math.ceil(number / step) * step:,}"
 
 
-def _more_repeats(comparison: Comparison, known: Design, times: float) -> str:
+def _more_repeats(comparison: Comparison, known: Design, times: float) -> list[str]:
+    """Say what more repeats buy; nothing of a protocol that has none, and would get the same answers again."""
     protocol = comparison.candidate.protocol
     if not protocol.varies:
-        return f"Repeats: {protocol.spec} asks each question once in each order, and answers the same again."
+        return []
     if protocol.repeats < 2:
-        return "Repeats: what they would buy is not known from one answer each."
+        return ["Repeats: what they would buy is not known from one answer each."]
     share = 100 * known.answers / known.items.variance
     if math.isinf(times):
-        return f"Repeats: no number is enough; the chance of single answers is {share:.0f} % of the items' variance."
-    return f"Repeats: {protocol.name}:{math.ceil(protocol.repeats * times)} instead of {protocol.spec}."
+        return [f"Repeats: no number is enough; the chance of single answers is {share:.0f} % of the items' variance."]
+    return [f"Repeats: {protocol.name}:{math.ceil(protocol.repeats * times)} instead of {protocol.spec}."]
 
 
 def _more_seeds(comparison: Comparison, known: Design, times: float) -> str:

@@ -73,7 +73,7 @@ def gate(options: Namespace) -> ExitCode:
     from harness.decide.gate import Ruling, Terms, decide, no_ruling
     from harness.decide.gate_report import reports
     from harness.records.store import unwritable, write_atomically
-    from harness.texts import harmless
+    from harness.show.console import Screen
 
     files = {name: path for name in ("junit", "markdown", "json") if (path := getattr(options, name)) is not None}
     for name, path in files.items():
@@ -101,7 +101,12 @@ def gate(options: Namespace) -> ExitCode:
         raise
     write(ruling)
     try:
-        print(*map(harmless, ruling.lines), sep="\n", flush=True)
+        screen, style = Screen(), {ExitCode.OK: "bold green", ExitCode.REGRESSION: "bold red"}
+        for line in ruling.lines:
+            screen.print(
+                line, style=style.get(ruling.code, "bold yellow") if line is ruling.lines[0] else None, soft_wrap=True
+            )
+        sys.stdout.flush()
     except BrokenPipeError:
         # whoever read the output has left; the verdict stands
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
