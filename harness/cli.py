@@ -173,6 +173,7 @@ def build_parser() -> Parser:
     )
     gate.add_argument("--other-prompts", action="store_true", help="judge it though asked in different words")
     gate.add_argument("--same", action="store_true", help="judge it though both gave the same answers")
+    gate.add_argument("--imported", action="store_true", help="judge it though its judgments were made elsewhere")
     gate.add_argument("--junit", metavar="FILE", type=Path, help="write the ruling there, as a test report")
     gate.add_argument("--markdown", metavar="FILE", type=Path, help="... as the summary of a CI step")
     gate.add_argument("--json", metavar="FILE", type=Path, help="... in the schema harness-gate/1")

@@ -128,7 +128,8 @@ Judge a finished run by a baseline: one verdict, one exit code, three lines of w
       for CI; each FILE is replaced, also where nothing could be ruled
 
 Nothing in a run's files is believed that can be derived again (docs/gate.md): a run that contradicts itself, items
-that differ, and answers that are the baseline's own (but for --same) end in a line and 2 or 4.
+that differ, answers that are the baseline's own (but for --same) or were made elsewhere (but for --imported) end in a
+line and 2 or 4. A pass has to hold, too, where answers without a verdict count as wrong.
 
 [L, U] is the interval of candidate - baseline (turned round where lower is better), m the margin:
 

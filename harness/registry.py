@@ -313,10 +313,19 @@ _PlainLoader.add_constructor("!function", lambda loader, node: str(node.value))
 
 
 def find_run(name: str) -> Path:
-    """Find a run by path, by name, or by the name of a baseline; an unknown one gets the nearest name."""
-    for path in (Path(name), results_root() / "runs" / name, baselines_root() / name):
-        if (path / "run.json").exists():
-            return path
+    """Find a run by path, by name, or by the name of a baseline; an unknown one gets the nearest name.
+
+    Raises:
+        HarnessError: if there is none, or a name without a path is that of several.
+    """
+    places = (Path(name), results_root() / "runs" / name, baselines_root() / name)
+    found = {path.resolve(): path for path in places if (path / "run.json").exists()}
+    if len(found) > 1:
+        raise HarnessError(
+            f"{name!r} names {' and '.join(map(str, found.values()))}.", "Write the path of the one that is meant."
+        )
+    if found:
+        return next(iter(found.values()))
     known = [path.name for path in (*list_runs(), *list_baselines())]
     raise unknown("run", name, known, "`harness ls runs` lists them.")
 

@@ -113,6 +113,7 @@ def write(
         "items": len(items),
         "slices": list(dict.fromkeys(item.slice for item in items)),
         "synthetic": True,
+        "prompts": {str(seed): "words" for seed in seeds},
     } | task
     limit = {"limit": len(items)} if about["data_items"] > len(items) else {}
     record = TaskRecord(**about)

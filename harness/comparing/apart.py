@@ -1,7 +1,7 @@
 """What tells runs apart: names, settings, and whether two are one and the same."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -62,10 +62,12 @@ def same_answers(one: TaskResult, other: TaskResult) -> tuple[int, int] | None:
     Two trainings that differ in anything rarely end so: it is what copied judgments look like. A judge that says the
     same whatever it is shown does too.
     """
-    seeds = [(a, b) for a, mine in one.tallies.items() for b, theirs in other.tallies.items() if _alike(mine, theirs)]
+    shared = {item.item_id for item in one.items} & {item.item_id for item in other.items}
+    tallies, theirs = one.restricted(shared).tallies, other.restricted(shared).tallies
+    seeds = [(a, b) for a, mine in tallies.items() for b, their in theirs.items() if _alike(mine, their)]
     if not seeds:
         return None
-    said, said_there = answers(one), answers(other)
+    said, said_there = answers(one, shared), answers(other, shared)
     return next(((a, b) for a, b in seeds if said[a] == said_there[b]), None)
 
 
@@ -80,17 +82,23 @@ def doubled_answers(result: TaskResult) -> tuple[int, int] | None:
 
 
 def _alike(one: Tally, other: Tally) -> bool:
-    """Tell whether two tallies are equal item by item: few are, and only of those need the answers be read."""
-    if sorted(one.item_ids) != sorted(other.item_ids):
-        return False
-    here, there = np.argsort(one.item_ids), np.argsort(other.item_ids)
-    return all(np.allclose(one[name][here], other[name][there], equal_nan=True) for name in one.columns)
+    """Tell whether two tallies of the same items in one order are equal: few are, and only their answers are read."""
+    return all(np.allclose(one[name], other[name], equal_nan=True) for name in one.columns)
 
 
-def answers(result: TaskResult) -> dict[int, str]:
-    """Hash the answers that each seed gave: what was shown, the text, and P(first)."""
+def answers(result: TaskResult, among: Container[str] | None = None) -> dict[int, str]:
+    """Hash the answers that each seed gave: what was shown and the text; P(first) where it is all that was asked for.
+
+    Args:
+        result: whose.
+        among: ids of the items that count; None are all.
+    """
     found = {}
     for seed, judgments in result.judgments().items():
-        said = sorted((j.presentation, j.text, str(j.p_first)) for j in judgments)
+        said = sorted(
+            (j.presentation, j.text, str(j.p_first) if result.protocol.weighs else "")
+            for j in judgments
+            if among is None or j.item_id in among
+        )
         found[seed] = hashlib.sha256(repr(said).encode("utf-8", "surrogatepass")).hexdigest()
     return found

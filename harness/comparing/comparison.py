@@ -294,6 +294,23 @@ def _differences(
     return found
 
 
+def unread_as_wrong(comparison: Comparison, metric: Metric) -> Difference | None:
+    """Give the difference in a metric where, on both sides, an answer without a verdict counts as wrong.
+
+    Returns:
+        None where the metric is no mean of right and wrong, or counts them so already.
+    """
+    base, cand = comparison.baseline, comparison.candidate
+    tallies = [*base.tallies.values(), *cand.tallies.values()]
+    if metric.columns != ("score",) or any("low" not in tally.columns for tally in tallies):
+        return None
+    if all(np.array_equal(tally["low"], tally["score"]) for tally in tallies):
+        return None
+    shared = {item.item_id for item in base.items} & {item.item_id for item in cand.items}
+    pair = _Pair.of(metric._replace(columns=("low",)), base.restricted(shared), cand.restricted(shared))
+    return _differences(base.restricted(shared), cand.restricted(shared), [pair], comparison.level, 99, 0)[0]
+
+
 def bootstrap_interval(
     comparison: Comparison, metric: Metric, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
@@ -377,6 +394,7 @@ def _check_comparable(baseline: TaskResult, candidate: TaskResult, other_prompts
         ("protocol", "protocol"),
         ("protocol version", "protocol_version"),
         ("reader", "reader"),
+        ("whether the data are synthetic", "synthetic"),
     ):
         one, other = getattr(baseline.task, field_name), getattr(candidate.task, field_name)
         if one != other:

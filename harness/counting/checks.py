@@ -11,7 +11,6 @@ An edit that breaks none of these is left for `compare`, which holds the items o
 docs/gate.md says what no check can see.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -158,6 +157,8 @@ class Evidence:
             if judgment.reading != known[key] or judgment.error is not None:
                 told = f"the reading is {judgment.reading!r}, and {fixed!r} reads {known[key]!r} in the text"
                 refuse(f"{_where(judgment)}: {told}")
+            if self.protocol.weighs and not self.imported and not judgment.read:
+                refuse(f"{_where(judgment)}: it names no verdict, and the harness writes the one that P(verdict) says")
             if self.protocol.probable and not _probable_as_written(judgment):
                 refuse(f"{_where(judgment)}: p_first is {judgment.p_first}, and the text says {judgment.reading!r}")
 
@@ -189,7 +190,7 @@ def _probable_as_written(judgment: Judgment) -> bool:
     if judgment.reading not in ("first", "second"):
         return True
     p = judgment.p_first
-    return p is not None and (math.isclose(p, 0.5) or (p > 0.5) == (judgment.reading == "first"))
+    return p is not None and (p == 0.5 or (p > 0.5) == (judgment.reading == "first"))
 
 
 def _refusal(path: Path) -> Callable[[str], None]:

@@ -16,9 +16,9 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.comparing.apart import doubled_answers, same_answers
-from harness.comparing.comparison import Comparison, Difference
+from harness.comparing.comparison import Comparison, Difference, unread_as_wrong
 from harness.comparing.power import about, design, settle
+from harness.decide.trust import MOST_LEFT_OUT, left_out, refuse_untrusted
 from harness.errors import ExitCode, HarnessError
 from harness.texts import harmless
 
@@ -56,6 +56,8 @@ class Terms:
     """A headline metric or a slice; None for the task's primary metric."""
     same: bool = False
     """Whether the two may be one run, or have given the same answers."""
+    imported: bool = False
+    """Whether the candidate's judgments may have been made elsewhere."""
 
     @property
     def threshold(self) -> float:
@@ -90,11 +92,10 @@ def decide(comparison: Comparison, terms: Terms) -> Ruling:
     """Rule on a comparison.
 
     Raises:
-        HarnessError: if the two are one run or gave the same answers, the metric is none of the comparison's, or the
-            margin lets everything through.
+        HarnessError: if no verdict can rest on the candidate's files (`harness.decide.trust`), the metric is none of
+            the comparison's, or the margin lets everything through.
     """
-    if not terms.same:
-        _refuse_copies(comparison)
+    refuse_untrusted(comparison, terms.same, terms.imported)
     decisive = comparison.find(terms.metric)
     if decisive.metric.percent and terms.margin >= 1:
         raise HarnessError(
@@ -102,26 +103,28 @@ def decide(comparison: Comparison, terms: Terms) -> Ruling:
             "Write 0.02 for two points.",
         )
     _, low, high = decisive.gain
-    verdict = rule(low, high, terms)
-    words = _Words(comparison, decisive, verdict, terms)
+    verdict, doubt = rule(low, high, terms), ""
+    if verdict is Verdict.PASS and (doubt := _doubt(comparison, decisive, terms)):
+        verdict = Verdict.INCONCLUSIVE
+    words = _Words(comparison, decisive, verdict, terms, doubt)
     return Ruling(verdict, verdict.code, (words.what(), words.why(), words.next()), terms, comparison, decisive)
 
 
-def _refuse_copies(comparison: Comparison) -> None:
-    """Refuse a candidate whose answers are the baseline's, or of which two seeds have the same."""
-    base, cand = comparison.baseline, comparison.candidate
-    if comparison.same_run:
-        raise HarnessError(
-            f"{' and '.join(comparison.names)} are the same run, which always passes against itself.",
-            "Name the candidate's run; --same lets it pass.",
-        )
-    fix = "If that is meant, as where the same training was done twice, say --same."
-    if seeds := same_answers(base, cand):
-        told = f"under seed {seeds[1]} {cand.run.name} gave every question the answer of {base.run.name}"
-        raise HarnessError(f"{told} under seed {seeds[0]}, word for word.", fix)
-    if comparison.trained and (twice := doubled_answers(cand)):
-        told = f"under seeds {twice[0]} and {twice[1]} {cand.run.name} gave every question the same answer"
-        raise HarnessError(f"{told}, word for word.", fix)
+def _doubt(comparison: Comparison, decisive: Difference, terms: Terms) -> str:
+    """Say why a pass would rest on what was left out; empty where it does not.
+
+    A judge that says nothing where it is unsure must not gain by it: a pass has to hold, too, where an answer without
+    a verdict counts as wrong, on both sides alike.
+    """
+    strict = unread_as_wrong(comparison, decisive.metric)
+    if strict is not None:
+        if rule(*strict.gain[1:], terms) is Verdict.PASS:
+            return ""
+        low, high = (100 * end for end in (strict.estimate.low, strict.estimate.high))
+        return f"Counted as wrong, answers without a verdict make it [{low:+.1f}, {high:+.1f}]"
+    if (share := left_out(comparison)) > MOST_LEFT_OUT:
+        return f"The candidate leaves out {100 * share:.1f} % more of the items than the baseline"
+    return ""
 
 
 def no_ruling(error: HarnessError, terms: Terms) -> Ruling:
@@ -137,6 +140,8 @@ class _Words:
     decisive: Difference
     verdict: Verdict
     terms: Terms
+    doubt: str = ""
+    """Why a pass was not given, where the interval alone would have given it."""
 
     def what(self) -> str:
         """Say the verdict, the difference, its interval and what was asked."""
@@ -177,6 +182,8 @@ class _Words:
             better = f", and {above} zero: better" if self.decisive.gain[1] > 0 and not self.terms.improvement else ""
             end = f"the {worst[0]} end of the interval, {self.figure(worst[1])}, is {above} {against}{better}."
             return worse + end if self.decisive.gain[2] < 0 else end.capitalize()
+        if self.doubt:
+            return f"{self.doubt}: the verdict would rest on what was not answered."
         if self.verdict is Verdict.INCONCLUSIVE:
             return f"The interval [{self.figure(got.low)}, {self.figure(got.high)}] holds {against}: it may be either."
         side = f"not {above}" if self.terms.improvement else below
@@ -194,10 +201,12 @@ class _Words:
     def settle(self) -> str:
         """Say what would settle it: items where there are more than were asked, else seeds or repeats."""
         base, cand = self.comparison.baseline, self.comparison.candidate
+        if self.doubt:
+            return "To settle it: a candidate that answers, or a protocol that counts unread answers as wrong."
         if base.unclustered or cand.unclustered:
             return "To settle it: image ids for both runs; harness score takes them from --data FILE."
         asked, there = self.comparison.items, cand.task.data_items
-        if math.isnan(self.decisive.estimate.error):
+        if not self.decisive.estimate.parts:
             return f"To settle it: more than {asked} items; so few clusters, or all alike, leave no error to estimate."
         gap = abs(self.decisive.gain[0] - self.terms.threshold)
         if not gap or not self.decisive.estimate.error:

@@ -82,7 +82,8 @@ def majority(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int)
 
     As the authors' cal.py classifies: right if right votes exceed half of K, wrong if wrong votes
     do, else in neither numerator nor denominator. A vote for an answer that is neither 1 nor 2 is
-    right there, whatever the label: only the rejected answer's number is looked for.
+    right there, whatever the label: only the rejected answer's number is looked for. `low` counts neither such votes
+    nor items that are left out.
     """
     answers, rows = [group[:repeats] for group in _by_item(items, judgments)], []
     for item, group in zip(items, answers, strict=True):
@@ -90,8 +91,8 @@ def majority(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int)
         wrong = sum(j.chosen is not None and j.chosen != item.label for j in group)
         half = len(group) / 2
         score = 1.0 if right > half else 0.0 if wrong > half else NAN
-        open_ = np.isnan(score)
-        rows.append(_pair_row(score, 0.0 if open_ else score, 1.0 if open_ else score, NAN))
+        low = float(sum(j.chosen == item.label for j in group) > half)
+        rows.append(_pair_row(score, low, 1.0 if np.isnan(score) else score, NAN))
     return _tally(items, answers, rows)
 
 

@@ -149,12 +149,25 @@ def paired(
     if not math.isfinite(variance) or not math.isfinite(value):
         return unknown_error(value)
     if variance == 0:
-        # no spread at all is certainty only of no difference at all
         if abs(value) < ROUNDING**0.5:
-            return Estimate(0.0, 0.0, NAN, 0.0, 0.0, 1.0, parts)
+            return _nowhere(base, cand, clusters, level, scale)
         return _everywhere(base, cand, clusters, level) if scale == "share" else unknown_error(value)
     half = reach(level, parts)
     return Estimate(value, variance**0.5, satterthwaite(parts), value - half, value + half, tail(value, parts), parts)
+
+
+def _nowhere(base: Sums, cand: Sums, clusters: Clusters, level: float, scale: Scale) -> Estimate:
+    """Give the interval of a difference of which no cluster shows any, as where two runs answer alike.
+
+    Of a share it ends where the chance that C clusters show nothing is 1 - level: about 3/C ("rule of three", Hanley
+    and Lippman-Hand 1983). Of another scale it is not estimable.
+    """
+    counted = int((base.counted | cand.counted).sum())
+    if scale != "share" or counted < 2:
+        return unknown_error(0.0)
+    half = 1 - (1 - level) ** (1 / counted)
+    # no parts: of what more data would show, data without a difference say nothing
+    return Estimate(0.0, half / reach(level, [Part(1.0, counted - 1)]), counted - 1, -half, half, 1.0)
 
 
 def _everywhere(base: Sums, cand: Sums, clusters: Clusters, level: float) -> Estimate:

@@ -74,6 +74,7 @@ def gate(options: Namespace) -> ExitCode:
     from harness.decide.gate_report import reports
     from harness.records.store import unwritable, write_atomically
     from harness.show.console import Screen
+    from harness.texts import harmless
 
     files = {name: path for name in ("junit", "markdown", "json") if (path := getattr(options, name)) is not None}
     for name, path in files.items():
@@ -86,7 +87,9 @@ def gate(options: Namespace) -> ExitCode:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(path, error, f"--{name}") from error
-    terms = Terms(options.margin, options.require == "improvement", options.alpha, options.metric, options.same)
+    terms = Terms(
+        options.margin, options.require == "improvement", options.alpha, options.metric, options.same, options.imported
+    )
 
     def write(ruling: Ruling) -> None:
         texts = reports(ruling)
@@ -102,10 +105,9 @@ def gate(options: Namespace) -> ExitCode:
     write(ruling)
     try:
         screen, style = Screen(), {ExitCode.OK: "bold green", ExitCode.REGRESSION: "bold red"}
-        for line in ruling.lines:
-            screen.print(
-                line, style=style.get(ruling.code, "bold yellow") if line is ruling.lines[0] else None, soft_wrap=True
-            )
+        for place, line in enumerate(ruling.lines):
+            colour = None if place else style.get(ruling.code, "bold yellow")
+            screen.print(harmless(line), style=colour, soft_wrap=True)
         sys.stdout.flush()
     except BrokenPipeError:
         # whoever read the output has left; the verdict stands

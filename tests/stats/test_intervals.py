@@ -193,9 +193,14 @@ def test_too_little_data_has_a_value_and_no_interval() -> None:
     assert np.isnan(paired(half, full, groups).p), "six items alike are no certainty"
 
 
-def test_the_same_answers_are_no_difference_for_certain() -> None:
-    one, groups = added(np.random.default_rng(6).random(20), alone(20))
-    assert paired(one, one, groups)[:6] == pytest.approx((0, 0, np.nan, 0, 0, 1), nan_ok=True)
+@pytest.mark.parametrize(("clusters", "half"), [(2, 0.776), (20, 0.139), (1250, 0.0024)])
+def test_the_same_answers_leave_as_much_open_as_so_few_can(clusters: int, half: float) -> None:
+    one, groups = added(np.random.default_rng(6).random(clusters), alone(clusters))
+    same = paired(one, one, groups, scale="share")
+    assert (same.value, same.p) == (0, 1)
+    assert (same.low, same.high) == pytest.approx((-half, half), abs=1e-3)
+    assert same.parts == ()
+    assert np.isnan(paired(one, one, groups).low), "of another scale nothing can be said"
 
 
 def test_clusters_alone_in_their_stratum_share_one() -> None:

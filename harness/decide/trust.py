@@ -1,0 +1,76 @@
+"""What a gate asks of a candidate beyond what every verb checks: that it is no copy, and that it hides nothing.
+
+A candidate is a fresh run, so that what older records lack may be asked of it. Judgments that were made elsewhere say
+so, and are let through only where somebody means them.
+"""
+
+from harness.comparing.apart import doubled_answers, same_answers
+from harness.comparing.comparison import Comparison
+from harness.counting.results import TaskResult
+from harness.errors import DataError, HarnessError
+from harness.registry import baselines_root
+
+MOST_LEFT_OUT = 0.01
+"""Share of the items that a candidate may leave out more than the baseline, where leaving out is not counted as wrong.
+Nothing of what is left out can be told from what was not wanted; a hundredth moves a share by a point at most."""
+
+
+def refuse_untrusted(comparison: Comparison, same: bool, imported: bool) -> None:
+    """Refuse a candidate on whose files no verdict can rest.
+
+    Args:
+        comparison: of the two runs.
+        same: whether the two may have given the same answers.
+        imported: whether the candidate's judgments may have been made elsewhere.
+
+    Raises:
+        HarnessError: saying why, and what says that it is meant.
+    """
+    if not same:
+        _refuse_copies(comparison)
+    base, cand = comparison.baseline, comparison.candidate
+    if _imported(cand) and not _imported(base) and not imported:
+        raise HarnessError(
+            f"{cand.run.name} holds judgments that were made elsewhere, in orders that nobody here drew.",
+            "If that is meant, say --imported.",
+        )
+    # what was accepted may be older than what is asked of a candidate now
+    if not _imported(cand) and cand.folder.path.resolve().parent != baselines_root().resolve():
+        _refuse_gaps(cand)
+
+
+def _imported(side: TaskResult) -> bool:
+    return "judgments" in side.run.config
+
+
+def _refuse_copies(comparison: Comparison) -> None:
+    """Refuse a candidate whose answers are the baseline's, or of which two seeds have the same."""
+    base, cand = comparison.baseline, comparison.candidate
+    if comparison.same_run:
+        raise HarnessError(
+            f"{' and '.join(comparison.names)} are the same run, which always passes against itself.",
+            "Name the candidate's run; --same lets it pass.",
+        )
+    fix = "If that is meant, as where the same training was done twice, say --same."
+    if seeds := same_answers(base, cand):
+        told = f"under seed {seeds[1]} {cand.run.name} gave every question the answer of {base.run.name}"
+        raise HarnessError(f"{told} under seed {seeds[0]}, word for word.", fix)
+    if twice := doubled_answers(cand):
+        told = f"under seeds {twice[0]} and {twice[1]} {cand.run.name} gave every question the same answer"
+        raise HarnessError(f"{told}, word for word.", fix)
+
+
+def _refuse_gaps(cand: TaskResult) -> None:
+    """Refuse a run whose record lacks what this harness writes."""
+    path, fix = cand.folder.path, "Judge again: an older harness wrote it, or somebody edited it."
+    if set(cand.task.prompts) != {str(seed) for seed in cand.tallies}:
+        raise DataError(f"{path / 'run.json'}: the prompt of a seed is missing.", fix)
+    if any(judgment.shown is None for judgments in cand.judgments().values() for judgment in judgments):
+        told = "a judgment does not say what was shown"
+        raise DataError(f"{cand.folder.judgments_path(cand.task.task)}: {told}.", fix)
+
+
+def left_out(comparison: Comparison) -> float:
+    """Give the share of the shared items that the candidate leaves out more than the baseline; at least 0."""
+    ledger = comparison.ledger
+    return max(0, ledger.candidate_left_out - ledger.baseline_left_out) / max(1, ledger.shared)
