@@ -1,5 +1,6 @@
 """Text of others, made fit to be shown: control, bidirectional and other unseen characters are spelled out."""
 
+import re
 import unicodedata
 from functools import cache
 
@@ -8,8 +9,15 @@ OURS = "\N{FIRST STRONG ISOLATE}\N{POP DIRECTIONAL ISOLATE}"
 
 
 def harmless(text: str) -> str:
-    """Write text on one line, with every unseen character as a visible escape."""
-    return visible(" ".join(text.split()))
+    """Write text on one line, with every unseen character as a visible escape.
+
+    A word that begins as a CI service's commands do, which it takes from the start of a line, is broken: where a line
+    ends is the terminal's choice.
+    """
+    return _COMMAND.sub(lambda found: f"{found[0][0]} {found[0][1:]}", visible(" ".join(text.split())))
+
+
+_COMMAND = re.compile(r"(?<!\S)(?:::|##\[)")
 
 
 def visible(text: str, but: str = "") -> str:

@@ -37,6 +37,8 @@ def seeds_of(run: Run, folder: RunFolder) -> list[int]:
         if not seed.isascii() or not seed.isdigit() or str(int(seed[:10])) != seed:
             raise DataError(f"{path}: field 'checkpoints': {seed!r} is no seed.", FIX)
     judged = sorted(map(int, run.checkpoints))
+    if not judged:
+        raise DataError(f"{path}: field 'checkpoints': it names no seed.", FIX)
     asked = run.config.get("seeds", judged)
     if not isinstance(asked, list) or sorted(map(str, asked)) != sorted(map(str, judged)):
         raise DataError(f"{path}: its seeds are {asked}, and those that were judged {judged}.", FIX)
@@ -84,6 +86,8 @@ class Evidence:
         refuse = _refusal(self.folder.items_path(self.record.task))
         if {presentation.item_id for presentation in shown} != {item.item_id for item in self.items}:
             refuse("its items are not those that were asked")
+        if not self.items:
+            refuse("it holds no items")
         if len(self.items) != self.record.items:
             refuse(f"it has {len(self.items)} items, and the record says {self.record.items}")
         if doubled := _first_doubled(item.item_id for item in self.items):
@@ -112,6 +116,10 @@ class Evidence:
                 refuse(f"its fingerprint is {inventory.fingerprint}, and the record's {self.record.data_fingerprint}")
 
     def _check_presentations(self, shown: set[Presentation]) -> None:
+        repeats = 1 + max(presentation.repeat for presentation in shown)
+        if repeats != self.protocol.repeats:
+            path = self.folder.path / f"presentations-{self.record.task}.jsonl"
+            _refusal(path)(f"it asks {repeats} times, and {self.protocol.spec} {self.protocol.repeats} times")
         judging = self.run.config.get("judging")
         seed = judging.get("order_seed", 0) if isinstance(judging, dict) else 0
         owed = set(self.protocol.presentations(self.items, seed if isinstance(seed, int) else 0))
@@ -171,13 +179,18 @@ class Evidence:
         }
 
 
+MOST_GRADE = 10**6
+"""No grade is further from zero."""
+
+
 def fits(item: Item, kind: Kind) -> bool:
     """Tell whether an item has as many responses, and the label, that its kind of task wants."""
     places = len(item.responses)
     if kind == "score":
-        return places == 1 and isinstance(item.label, int)
+        return places == 1 and isinstance(item.label, int) and abs(item.label) <= MOST_GRADE
     if kind == "batch":
-        return isinstance(item.label, tuple) and sorted(item.label) == list(range(places))
+        # as many as there are letters to name them by
+        return 2 <= places <= 26 and isinstance(item.label, tuple) and sorted(item.label) == list(range(places))
     return places == 2 and (item.label in (0, 1) or (kind == "pair-ties" and item.label == "tie"))
 
 

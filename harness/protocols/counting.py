@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
 from itertools import permutations, product
+from math import factorial, prod
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
@@ -169,8 +170,19 @@ def edits(one: Sequence[int], other: Sequence[int]) -> int:
 @cache
 def random_distance(length: int) -> float:
     """Return the normalised distance that a random order of `length` responses is expected to have."""
-    identity = tuple(range(length))
-    return _mean([edits(order, identity) for order in permutations(identity)]) / length
+    return _mean([edits(order, range(length)) for order in _orders_of([range(length)])]) / length
+
+
+MOST_ORDERS = 5040
+"""Orders that are looked at one by one: all of seven responses."""
+
+
+def _orders_of(levels: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """List every order of responses that are tied within levels, best level first; of very many, as many drawn ones."""
+    if prod(factorial(len(level)) for level in levels) <= MOST_ORDERS:
+        return [sum(parts, ()) for parts in product(*(permutations(level) for level in levels))]
+    draw = np.random.default_rng(len(levels))
+    return [tuple(int(p) for level in levels for p in draw.permutation(level)) for _ in range(MOST_ORDERS)]
 
 
 def _ranking_row(label: tuple[int, ...], raw: float) -> Row:
@@ -201,7 +213,6 @@ def wins(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> 
             for place in judgment.order:
                 points[place] += 0.5 if judgment.chosen is None else float(place == judgment.chosen)
         tied = [[p for p in points if points[p] == level] for level in sorted(set(points.values()), reverse=True)]
-        ranked = (sum(parts, ()) for parts in product(*(permutations(level) for level in tied)))
-        raw = _mean([edits(order, label) for order in ranked]) if any(j.read for j in group) else NAN
+        raw = _mean([edits(order, label) for order in _orders_of(tied)]) if any(j.read for j in group) else NAN
         rows.append(_ranking_row(label, raw))
     return _tally(items, answers, rows)

@@ -88,8 +88,7 @@ def read_strict(text: str) -> Reading:
     if text.endswith(EQUAL):
         return "tie"
     plain = re.sub(r"[^\S\n]+", " ", re.sub(r"[*_`#]+", "", text)).replace("’", "'")
-    headers = [header.start() for header in re.finditer(_HEADER, plain, re.IGNORECASE)]
-    headers = [start for start in headers if not _DOUBT.search(_SENTENCE.split(plain[:start])[-1])]
+    headers = _headers(plain)
     if headers:
         plain = plain[headers[-1] :]
     sentences = [part.strip() for part in _SENTENCE.split(plain) if part.strip()]
@@ -103,13 +102,35 @@ def read_strict(text: str) -> Reading:
     return "unparsed"
 
 
+def _headers(plain: str) -> list[int]:
+    """Find where an overall judgment begins, but for those that their sentence doubts before; in one pass."""
+    bounds = [0, *(bound.end() for bound in _SENTENCE.finditer(plain)), len(plain) + 1]
+    found, place, doubt = [], -1, None
+    for header in re.finditer(_HEADER, plain, re.IGNORECASE):
+        while bounds[place + 1] <= header.start():
+            place += 1
+            doubt = _DOUBT.search(plain, bounds[place], bounds[place + 1])
+        if not _before(doubt, plain, bounds[place], header.start()):
+            found.append(header.start())
+    return found
+
+
+def _before(doubt: re.Match[str] | None, text: str, start: int, end: int) -> bool:
+    """Tell whether a doubt stands between `start` and `end`, of which the first after `start` is known.
+
+    What is cut off at `end` may make a doubt that the whole text has not: it is looked for close by, so that an answer
+    of thousands of judgments is read in one pass.
+    """
+    return (doubt is not None and doubt.end() <= end) or _DOUBT.search(text, max(start, end - 200), end) is not None
+
+
 def _winners(sentence: str, closing: bool) -> set[int]:
     """Collect the answers that a sentence calls better; a closing one is never about an aspect only."""
-    winners, start = set[int](), 0
+    winners, start, doubt = set[int](), 0, _DOUBT.search(sentence)
     for match in _JUDGMENT.finditer(sentence):
         topic, aspect = _TOPIC.search(sentence, start, match.start()), _PARTLY.match(sentence, match.end())
         start = aspect.end() if aspect else match.end()
-        if _DOUBT.search(sentence, 0, match.start()) or _CONDITION.match(sentence, match.end()):
+        if _before(doubt, sentence, 0, match.start()) or _CONDITION.match(sentence, match.end()):
             continue
         if (topic or aspect) and not closing:
             continue
@@ -158,7 +179,9 @@ def read_order(text: str, shown: int) -> Reading:
     tail = re.split(r"judge?ment", text, flags=re.IGNORECASE)[-1]
     part = tail if re.search(r"\w", tail) else text
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:shown]
-    lists = re.findall(r"\[[\[\]A-Z,;>\s\"']*\]", part)
+    # within each run of what a list may hold, from the first bracket to the last that closes
+    runs = re.findall(r"[\[\]A-Z,;>\s\"']+", part)
+    lists = [run[run.find("[") : run.rfind("]") + 1] for run in runs if "[" in run]
     letters = [letter for found in lists for letter in re.findall(r"[A-Z]", found)]
     last = letters[-shown:]
     whole = letters and len(letters) % shown == 0 and sorted(last) == list(alphabet)

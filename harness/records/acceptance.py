@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.errors import DataError
+from harness.records.store import content
 
 HISTORY = "accepted.json"
 """The file of a baseline that holds its acceptances, oldest first."""
@@ -42,10 +44,10 @@ def history(path: Path) -> list[Acceptance]:
         DataError: if the record was edited or torn.
     """
     file = path / HISTORY
-    if not file.exists():
+    if not os.path.lexists(file):
         return []
     try:
-        found = [Acceptance.model_validate(entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
+        found = [Acceptance.model_validate(entry) for entry in json.loads(content(file))]
     except (ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{file}: {reason}.", "The record was edited or torn: restore it.") from None
@@ -63,14 +65,15 @@ def run_files(path: Path) -> list[Path]:
 
 def hashes(path: Path) -> dict[str, str]:
     """Give the SHA-256 of each of a run's files."""
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in run_files(path)}
+    return {file.name: hashlib.sha256(content(file)).hexdigest() for file in run_files(path)}
 
 
 def fingerprint(path: Path) -> str:
     """Hash the files of a run together."""
     digest = hashlib.sha256()
     for file in run_files(path):
-        digest.update(f"{file.name} {file.stat().st_size}\n".encode() + file.read_bytes())
+        data = content(file)
+        digest.update(f"{file.name} {len(data)}\n".encode() + data)
     return digest.hexdigest()[:16]
 
 

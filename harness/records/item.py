@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Kind = Literal["pair", "pair-ties", "score", "batch"]
 """What a task asks: which of two responses is better, the same where people also say *tie*, a grade
@@ -15,21 +15,25 @@ Label = Literal["tie"] | int | tuple[int, ...]
 response, or the order of several from best to worst, as places in `Item.responses`."""
 
 
+Name = Annotated[str, Field(min_length=1, max_length=1000)]
+"""What an item, a slice or a cluster is called."""
+
+
 class Item(BaseModel):
     """One question as the benchmark holds it, without the image itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    item_id: str
+    item_id: Name
     """Benchmark id plus a hash of question and responses; the same wherever the item is met."""
-    source_id: str
+    source_id: Name
     """The id in the benchmark's own file."""
     question: str
     responses: tuple[str, ...]
     """One to grade, two to choose from, or several to rank, in the order of the file."""
     label: Label
-    slice: str
-    cluster_id: str | None
+    slice: Name
+    cluster_id: Name | None
     """Items that share an image are one cluster: the hash of its pixels, or its name where only
     that is known; None where neither is."""
     image_hash: str | None

@@ -16,7 +16,7 @@ class TaskRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    task: str
+    task: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     kind: Kind
     protocol: str
     protocol_version: int
@@ -99,7 +99,8 @@ class Run(BaseModel):
         lists = {"seeds": config.get("seeds"), "tasks": config.get("tasks")}
         lists |= {"experts.models": experts.get("models")} if isinstance(experts, dict) else {}
         sections = {name: config.get(name) for name in READ}
-        for kind, what, found in ((list, "a list", lists), (dict, "a mapping", sections)):
+        names = {name: config.get(name) for name in ("recipe", "model", "profile")}
+        for kind, what, found in ((list, "a list", lists), (dict, "a mapping", sections), (str, "a text", names)):
             for name, value in found.items():
                 if value is not None and not isinstance(value, kind):
                     raise ValueError(f"{name}: {str(value)[:60]!r} is not {what}")

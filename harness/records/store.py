@@ -14,6 +14,7 @@ import errno
 import glob
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -75,6 +76,30 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
+LARGEST = 2**32
+"""Bytes that a file of a run may have."""
+
+
+def content(path: Path) -> bytes:
+    """Read a file of a run, if it is one: a device would never end, and a link may lead to what is none of the run's.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        DataError: if it is no plain file, too large, or cannot be read.
+    """
+    try:
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode):
+            raise DataError(f"{path} is no plain file.", "A run's files stand in its folder themselves: copy it there.")
+        if about.st_size > LARGEST:
+            raise DataError(f"{path} has {about.st_size / 2**30:.0f} GiB.", "No run of the harness has such a file.")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise DataError(f"{str(path)!r} cannot be read: {error}.", "Mend the file's rights or its name.") from None
+
+
 def unwritable(path: Path, error: OSError, option: str) -> HarnessError:
     """Say why `path` cannot be written, and what to do: free some space, or name another by `option`."""
     astray = error.errno in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir()
@@ -120,7 +145,7 @@ class RunFolder:
         """Read the run's record."""
         path = self.path / "run.json"
         try:
-            return Run.model_validate_json(path.read_bytes())
+            return Run.model_validate_json(content(path))
         except FileNotFoundError:
             raise HarnessError(f"{self.path} holds no run.", "`harness ls runs` lists what there is.") from None
         except ValidationError as error:
@@ -163,12 +188,14 @@ class RunFolder:
         """Read what `task` asks."""
         path = self.path / f"presentations-{task}.jsonl"
         try:
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            rows = [json.loads(line) for line in content(path).decode("utf-8").splitlines()]
             return {Presentation(row["item_id"], tuple(row["order"]), row["repeat"]) for row in rows}
         except FileNotFoundError:
             raise HarnessError(f"{path} is missing.", "The run is unfinished: resume it.") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is damaged: {error!r}.", "Restore the file or run again.") from None
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(
+                f"{path} is damaged: {' '.join(repr(error).split())[:200]}.", "Restore the file or run again."
+            ) from None
 
     def read_judgments(self, task: str) -> list[Judgment]:
         """Read every judgment of `task` that was wholly written.
@@ -176,7 +203,7 @@ class RunFolder:
         An error that was asked again later is left out: the file is only ever appended to.
         """
         path = self.judgments_path(task)
-        written = list(_records(path, Judgment)) if path.exists() else []
+        written = list(_records(path, Judgment)) if os.path.lexists(path) else []
         kept, later = list[Judgment](), set()
         for judgment in reversed(written):
             if judgment.reading != "error" or judgment.key not in later:
@@ -230,7 +257,7 @@ class RunFolder:
 def _records(path: Path, kind: type[R]) -> Iterator[R]:
     """Read JSON lines; a last line without its end is a crash's and is left out."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = content(path).split(b"\n")
     except FileNotFoundError:
         raise HarnessError(f"{path} is missing.", "The run is unfinished: resume it.") from None
     for number, line in enumerate(lines[:-1], 1):

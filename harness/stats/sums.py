@@ -17,6 +17,12 @@ MEAN, CORRELATION = 2, 6
 """How many sums a metric needs: the last axis of `Sums.table`."""
 
 
+def _places(names: Sequence[str | None]) -> NDArray[np.intp]:
+    """Give each name its place among all, in their order; an array of texts would be as wide as the longest."""
+    known = {name: place for place, name in enumerate(sorted({name for name in names if name is not None}))}
+    return np.array([known[name] for name in names if name is not None], dtype=np.intp)
+
+
 @dataclass(frozen=True)
 class Clusters:
     """Which items belong together, and the strata in which clusters are drawn."""
@@ -41,9 +47,8 @@ class Clusters:
         """
         if not all(names):
             raise ValueError("an item has no cluster id: clustered errors need one for every item")
-        _, index = np.unique(np.array(names), return_inverse=True)
+        index, slice_of = _places(names), _places(slices)
         count = int(index.max()) + 1 if len(index) else 0
-        _, slice_of = np.unique(np.array(slices), return_inverse=True)
         touched = np.zeros((count, int(slice_of.max(initial=-1)) + 1), bool)
         touched[index, slice_of] = True
         _, strata = np.unique(touched, axis=0, return_inverse=True)

@@ -186,6 +186,7 @@ def report(options: Namespace) -> ExitCode:
     from harness.show.console import Screen
     from harness.show.report.gather import gather
     from harness.show.report.page import refuse_foreign, write
+    from harness.texts import harmless
 
     if len(options.runs) > 2:
         raise HarnessError(f"{len(options.runs)} runs are named.", "A report is of one run, or of BASE and CAND.")
@@ -194,8 +195,8 @@ def report(options: Namespace) -> ExitCode:
     page = gather(candidate, next(iter(baseline), None), options.task, content_roots(options.include_path))
     write(options.output, page)
     console = Screen()
-    console.print(page.verdict, style="bold")
+    console.print(harmless(page.verdict), style="bold")
     if page.synthetic:
-        console.print(f"Synthetic: {page.synthetic}.")
+        console.print(harmless(f"Synthetic: {page.synthetic}."))
     console.print(f"Written: {options.output} ({options.output.stat().st_size / 2**20:.1f} MiB)", soft_wrap=True)
     return ExitCode.OK
