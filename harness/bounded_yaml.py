@@ -16,6 +16,13 @@ DEEPEST = 50
 """Mappings and lists that may stand within one another."""
 
 
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
+LONGEST_NUMBER = 50
+"""Characters of a number: Python takes long over those of thousands."""
+MOST_NUMBERED = 1000
+"""Keys of a mapping that has numbers for keys, which can be chosen so that each takes longer than the last."""
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
@@ -64,6 +71,9 @@ def parse(text: str, kind: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
         raise ValueError(str(error)) from None
     except RecursionError:
         raise ValueError(f"more than {DEEPEST} levels") from None
+    except (LookupError, AttributeError, TypeError, ArithmeticError) as error:
+        # a value that is not of the kind its tag says
+        raise ValueError(f"a value that cannot be read ({type(error).__name__})") from None
 
 
 def _depth(text: str) -> int:
@@ -81,10 +91,14 @@ def _measure(node: yaml.Node, known: dict[int, int], above: list[int]) -> int:
         raise ValueError("an alias that holds itself")
     if len(above) > DEEPEST:
         raise ValueError(f"more than {DEEPEST} levels")
+    if node.tag in NUMBERS and len(str(node.value)) > LONGEST_NUMBER:
+        raise ValueError(f"a number of {len(str(node.value))} characters")
     if id(node) not in known:
         inner: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
             inner = [part for pair in node.value for part in pair]
+            if len(node.value) > MOST_NUMBERED and any(key.tag in NUMBERS for key, _ in node.value):
+                raise ValueError(f"more than {MOST_NUMBERED} keys, of which some are numbers")
         elif isinstance(node, yaml.SequenceNode):
             inner = list(node.value)
         known[id(node)] = 1 + sum(_measure(part, known, [*above, id(node)]) for part in inner)

@@ -1,7 +1,10 @@
 """Temporary folders that are swept after a process that was killed: whose lock is free is nobody's any more."""
 
+import hashlib
 import os
+import re
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -60,17 +63,30 @@ def sweep(folders: Iterable[Path]) -> None:
             shutil.rmtree(folder)
 
 
+def part_of(path: Path) -> Path:
+    """Name the file that this process writes before it takes the place of `path`; its name says whose it is."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{_host()}.part")
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
 def abandoned(path: Path) -> bool:
-    """Tell whether what a process was writing is nobody's: `NAME.PID.part` of one that is gone, or long untouched."""
-    *_, pid, end = ["", *path.name.rsplit(".", 2)]
-    if end == "part" and pid.isdecimal():
+    """Tell whether what a process was writing is nobody's: of one on this machine that is gone, or long untouched."""
+    owner = re.search(r"\.(\d+)-([0-9a-f]{8})\.part$", path.name)
+    if owner and owner[2] == _host():
         try:
-            os.kill(int(pid), 0)
+            os.kill(int(owner[1]), 0)
         except ProcessLookupError:
             return True
         except (PermissionError, OverflowError):
             pass
-    return time.time() - path.stat().st_mtime > GRACE
+    try:
+        return time.time() - path.stat().st_mtime > GRACE
+    except FileNotFoundError:
+        # its process has just put it in its place
+        return False
 
 
 def _held(folder: Path) -> bool:

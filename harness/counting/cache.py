@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -31,7 +30,7 @@ from harness.protocols import Tally, find_protocol
 from harness.records import Item, Run, RunFolder
 from harness.records.acceptance import refuse_changed
 from harness.records.run import TaskRecord
-from harness.scratch import abandoned
+from harness.scratch import abandoned, part_of
 from harness.stats.ranking import Rank
 from harness.stats.sums import FloatArray
 
@@ -114,7 +113,7 @@ class Cache:
 
     def _keep(self, path: Path, content: bytes) -> None:
         """Write an entry in one step; where nothing can be written, the next call counts again."""
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part = part_of(path)
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             for left in filter(abandoned, self.folder.glob("*.part")):

@@ -1,10 +1,10 @@
 """Our own tables: parquet that the harness wrote, in whose columns it can trust, read row by row or at any place."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from harness.data.tables import Row, parquet_rows
+from harness.scratch import part_of
 
 PART_ROWS, PART_BYTES = 256, 64 * 2**20
 """When a part of a table is written: after so many rows, or so many bytes of images."""
@@ -58,7 +58,7 @@ def arrow_copy(path: Path, columns: list[str]) -> Path:
 
     copy = path.with_suffix(".arrow")
     if not copy.exists():
-        part = _part_of(copy)
+        part = part_of(copy)
         with pyarrow.parquet.ParquetFile(path) as file, pa.OSFile(str(part), "wb") as sink:
             schema = pa.schema([file.schema_arrow.field(name) for name in columns])
             with pa.ipc.new_stream(sink, schema) as writer:
@@ -66,11 +66,6 @@ def arrow_copy(path: Path, columns: list[str]) -> Path:
                     writer.write_table(file.read_row_group(group, columns).select(columns))
         part.replace(copy)
     return copy
-
-
-def _part_of(path: Path) -> Path:
-    """Name a file that is put in the place of `path` when it is whole; several processes may be at it."""
-    return path.with_name(f"{path.name}.{os.getpid()}.part")
 
 
 def row_count(path: Path) -> int:
@@ -91,11 +86,11 @@ def open_images(path: Path) -> Callable[[int], bytes]:
     images, ends = path.with_suffix(".images"), path.with_suffix(".ends.npy")
     if not ends.exists():
         lengths = []
-        with (part := _part_of(images)).open("wb") as file:
+        with (part := part_of(images)).open("wb") as file:
             for row in parquet_rows(path, ["image"]):
                 lengths.append(file.write(row["image"]["bytes"]))
         part.replace(images)
-        with (part := _part_of(ends)).open("wb") as file:
+        with (part := part_of(ends)).open("wb") as file:
             np.save(file, np.cumsum(lengths, dtype=np.int64))
         part.replace(ends)
     stops = np.load(ends)

@@ -6,7 +6,7 @@ import math
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
@@ -72,14 +72,59 @@ class _Bounded(httpx2.AsyncByteStream):
         await self.stream.aclose()
 
 
+def packed(reply: httpx2.Response) -> bool:
+    """Tell whether a reply is packed, though none is asked for: it may be a thousand times as long as it arrives."""
+    return reply.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+
+
+class _BoundedOnce(httpx2.SyncByteStream):
+    """A reply that ends with an error where it is too long, or is not whole in time."""
+
+    def __init__(self, stream: httpx2.SyncByteStream, seconds: float) -> None:
+        self.stream, self.end = stream, time.monotonic() + seconds
+
+    def __iter__(self) -> Iterator[bytes]:
+        size = 0
+        for part in self.stream:
+            size += len(part)
+            if size > LONGEST_REPLY:
+                raise httpx2.ReadError(f"a reply of over {LONGEST_REPLY // 2**20} MiB")
+            if time.monotonic() > self.end:
+                raise httpx2.ReadTimeout("the reply was not whole in time")
+            yield part
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+class _BoundedOnceTransport(httpx2.HTTPTransport):
+    """The same for what is asked once, before the questions."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.headers["accept-encoding"] = "identity"
+        reply = super().handle_request(request)
+        assert isinstance(reply.stream, httpx2.SyncByteStream)
+        if packed(reply):
+            reply.close()
+            raise httpx2.ReadError("a packed reply, though none was asked for")
+        reply.stream = _BoundedOnce(reply.stream, self.seconds)
+        return reply
+
+
 class _BoundedTransport(httpx2.AsyncHTTPTransport):
     """Takes no reply that is longer than any answer."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        # a reply that is packed may be a thousand times as long
         request.headers["accept-encoding"] = "identity"
         reply = await super().handle_async_request(request)
         assert isinstance(reply.stream, httpx2.AsyncByteStream)
+        if packed(reply):
+            await reply.aclose()
+            raise httpx2.ReadError("a packed reply, though none was asked for")
         reply.stream = _Bounded(reply.stream)
         return reply
 
@@ -119,6 +164,11 @@ class Client:
         inner = httpx2.AsyncClient(transport=_BoundedTransport(limits=httpx2.Limits(max_connections=None)))
         return AsyncOpenAI(**self.arguments(base_url), http_client=inner)
 
+    def open_once(self, base_url: str) -> OpenAI:
+        """Open a client for what is asked once, as bounded as the others."""
+        inner = httpx2.Client(transport=_BoundedOnceTransport(self.settings.timeout))
+        return OpenAI(**self.arguments(base_url), http_client=inner)
+
     def arguments(self, base_url: str) -> dict[str, Any]:
         """Return what a client of the openai package is made with."""
         timeout = Timeout(self.settings.timeout, connect=min(10.0, self.settings.timeout))
@@ -134,7 +184,7 @@ class Client:
 
     def _owner(self, base_url: str) -> str:
         try:
-            with OpenAI(**self.arguments(base_url)) as client:
+            with self.open_once(base_url) as client:
                 listed = client.models.with_raw_response.list().http_response.json()
         except APIConnectionError as error:
             where = f"no server answers at {without_secrets(base_url)} ({self.words(error)})."
@@ -144,7 +194,7 @@ class Client:
             if error.status_code in (401, 403):
                 raise self._refusal(error, base_url) from None
             return ""
-        except ValueError:
+        except (ValueError, RecursionError):
             # nor need what it lists be JSON
             return ""
         try:

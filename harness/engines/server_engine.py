@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from openai import APIConnectionError, APIStatusError, OpenAI
+from openai import APIConnectionError, APIStatusError
 
 from harness.config import without_secrets
 from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody, seed_of
@@ -58,7 +58,7 @@ class ServerEngine:
     def _find_verdicts(self, format_: JudgeFormat) -> None:
         """Learn from the server's tokenizer which tokens name the better answer, and what comes before them."""
         root = self.settings.base_url[0].removesuffix("/v1")
-        with OpenAI(**self.client.arguments(root)) as client:
+        with self.client.open_once(root) as client:
 
             def tokens(text: str) -> list[int]:
                 body = {"model": self.settings.model, "prompt": text, "add_special_tokens": False}
@@ -71,7 +71,7 @@ class ServerEngine:
                     body = {"model": self.settings.model, "tokens": one[: apart[0]]}
                     self.opening = client.post("/detokenize", body=body, cast_to=object)["prompt"]  # type: ignore[index]
                     self.verdicts = one[apart[0]], two[apart[0]]
-            except (APIStatusError, APIConnectionError, KeyError, TypeError):
+            except (APIStatusError, APIConnectionError, KeyError, TypeError, ValueError, RecursionError):
                 # then there is no P(first), and a protocol that needs it says so
                 self.verdicts = None
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections import Counter
@@ -23,7 +22,7 @@ from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Run, RunFolder, shown_hash
 from harness.records.inventory import Inventory
 from harness.records.run import StageRecord, TaskRecord
-from harness.scratch import sweep
+from harness.scratch import part_of, sweep
 from harness.settings import WorldSettings
 from harness.texts import harmless
 
@@ -366,7 +365,7 @@ def _write(
         finished=now,
     )
     sweep(folder.path.parent.glob(".*.part"))
-    part = RunFolder(folder.path.with_name(f".{folder.name}.{os.getpid()}.part"))
+    part = RunFolder(part_of(folder.path.with_name(f".{folder.name}")))
     try:
         with part.locked():
             part.write_items(record.task, items)

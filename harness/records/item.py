@@ -16,7 +16,7 @@ response, or the order of several from best to worst, as places in `Item.respons
 
 
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
-"""What an item, a slice or a cluster is called."""
+"""What an item or a cluster is called."""
 
 
 class Item(BaseModel):
@@ -32,7 +32,7 @@ class Item(BaseModel):
     responses: tuple[str, ...]
     """One to grade, two to choose from, or several to rank, in the order of the file."""
     label: Label
-    slice: Name
+    slice: Annotated[str, Field(max_length=1000)]
     cluster_id: Name | None
     """Items that share an image are one cluster: the hash of its pixels, or its name where only
     that is known; None where neither is."""

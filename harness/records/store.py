@@ -27,7 +27,7 @@ from harness.errors import DataError, HarnessError
 from harness.records.item import Item
 from harness.records.judgment import Judgment, Presentation
 from harness.records.run import Run
-from harness.scratch import abandoned
+from harness.scratch import abandoned, part_of
 
 R = TypeVar("R", Item, Judgment)
 
@@ -47,10 +47,10 @@ def write_atomically(path: Path, text: str, option: str = "--out") -> None:
     Raises:
         HarnessError: saying why it cannot be written, and what to do.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         for left in filter(abandoned, path.parent.glob(f"{glob.escape(path.name)}.*.part")):
-            left.unlink()
+            left.unlink(missing_ok=True)
         with part.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()

@@ -8,10 +8,14 @@
 | `counted/` | counted results (`harness/counting/cache.py`) |
 """
 
+import os
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from harness.errors import HarnessError
 from harness.records import RunFolder
@@ -49,6 +53,10 @@ class Entry:
             check_whole(self.path)
         except DamagedError as why:
             return str(why) or f"it has no {INFO}"
+        finally:
+            # to look is not to use
+            with suppress(OSError):
+                os.utime(self.path / INFO, (self.used, (self.path / INFO).stat().st_mtime))
         return ""
 
     def remove(self) -> None:
@@ -57,9 +65,13 @@ class Entry:
         Raises:
             HarnessError: if it cannot be removed.
         """
+        lock = self.path.parent / f".{self.path.name.removesuffix(PART)}.lock"
         try:
-            shutil.rmtree(self.path)
-            (self.path.parent / f".{self.path.name.removesuffix(PART)}.lock").unlink(missing_ok=True)
+            with FileLock(lock, timeout=0):
+                shutil.rmtree(self.path)
+            lock.unlink(missing_ok=True)
+        except Timeout:
+            raise HarnessError(f"a process works on {self.path}.", "Wait for it.") from None
         except OSError as error:
             raise HarnessError(f"cannot remove {self.path}: {error.strerror}.", "Mend its rights.") from error
 
@@ -84,10 +96,14 @@ def entries(root: Path, runs: Iterable[RunFolder]) -> list[Entry]:
         name = path.name.removesuffix(PART)
         if not path.is_dir() or "-" not in name:
             continue
-        files = [file for file in path.rglob("*") if file.is_file()]
-        newest = max((file.stat().st_mtime for file in files), default=path.stat().st_mtime)
-        used = max(newest, (path / INFO).stat().st_atime) if (path / INFO).exists() else newest
-        size = sum(file.stat().st_size for file in files)
+        try:
+            files = [file.stat() for file in path.rglob("*") if file.is_file()]
+            newest = max((about.st_mtime for about in files), default=path.stat().st_mtime)
+            used = max(newest, (path / INFO).stat().st_atime) if (path / INFO).exists() else newest
+        except FileNotFoundError:
+            # a stage writes there now
+            continue
+        size = sum(about.st_size for about in files)
         found.append(Entry(path, name.rpartition("-")[0], size, used, tuple(users.get(name, ()))))
     return found
 

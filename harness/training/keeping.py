@@ -73,12 +73,12 @@ def _sealed(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         hashes = {str(name): str(known) for name, (_, known) in files.items()}
     except FileNotFoundError:
         raise DamagedError("") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise DamagedError(f"its {INFO} cannot be read, or an older harness wrote it") from None
     except OSError as error:
         raise DamagedError(f"its {INFO} cannot be read: {error.strerror}") from None
     for name, size in sizes.items():
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             if (path / name).stat().st_size == size:
                 continue
         raise DamagedError(f"its {name} is not as long as it was")
@@ -89,9 +89,14 @@ def check_whole(path: Path) -> None:
     """Hold every file of an artifact against its hash.
 
     Raises:
-        DamagedError: naming the first that differs.
+        DamagedError: naming the first that differs, or that was added.
     """
-    for name, known in _sealed(path)[1].items():
+    hashes = _sealed(path)[1]
+    for file in _files(path):
+        # tables are copied beside themselves to be read at any place
+        if str(file.relative_to(path)) not in hashes and file.suffix != ".arrow":
+            raise DamagedError(f"its {file.relative_to(path)} was not written by its stage")
+    for name, known in hashes.items():
         with suppress(HarnessError):
             if fingerprint(path / name) == known:
                 continue

@@ -169,6 +169,7 @@ def _label(path: Path, asked: "Sequence[Asked]", verdicts: "Sequence[Verdict]", 
     """Write preference pairs that the judge labelled: of each row the best response against the worst."""
     from harness.data.canonical import write_rows
     from harness.records.store import unwritable
+    from harness.scratch import part_of
 
     by_id = {verdict.id: verdict for verdict in verdicts}
 
@@ -182,7 +183,7 @@ def _label(path: Path, asked: "Sequence[Asked]", verdicts: "Sequence[Verdict]", 
             yield about | {"chosen": one.responses[verdict.best], "rejected": one.responses[worst]}
 
     columns = dict.fromkeys(("id", "question", "chosen", "rejected", "source"), "text") | {"image": "image"}
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         kept = write_rows(part, rows(), columns)
         part.replace(path)

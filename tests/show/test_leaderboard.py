@@ -103,11 +103,12 @@ def test_runs_on_other_footing_are_in_tables_of_their_own(tmp_path: Path) -> Non
     items = make_items(60)
     judged = make_judgments(items, 0.7)
     limited = [j for j in judged if j.item_id in {item.item_id for item in items[:20]}]
+    probable = [j.model_copy(update={"p_first": float(j.reading == "first")}) for j in judged]
     folders = [
         write(tmp_path / "plain", items, judged),
         write(tmp_path / "like", items, make_judgments(items, 0.8)),
         write(tmp_path / "data", [items[0].model_copy(update={"label": 1}), *items[1:]], judged),
-        write(tmp_path / "protocol", items, judged, protocol="logprob"),
+        write(tmp_path / "protocol", items, probable, protocol="logprob"),
         write(tmp_path / "limited", items[:20], limited, data_items=60),
     ]
     sheets = drawn(*folders, cache=tmp_path / "cache")

@@ -115,7 +115,7 @@ def test_an_artifact_that_nobody_can_compute_is_refused(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_half_written_is_no_part_of_an_artifact(tmp_path: Path) -> None:
     place = Stages(tmp_path, Watch()).place(weights, (), None)[2]
-    for name in ("info.json.4194304.part", "model/rows.json.4194304.part"):
+    for name in ("info.json.4194304-00000000.part", "model/rows.json.4194304-00000000.part"):
         left = place.with_name(f"{place.name}.part") / name
         left.parent.mkdir(parents=True, exist_ok=True)
         left.write_text("{")
