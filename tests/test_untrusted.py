@@ -33,7 +33,9 @@ PIXEL = (
     "text",
     [LAUGHS, "a: &a\n  b: *a\n", "a: " + "[" * 20_000, "a: " + "{b: " * 60, "a: " + "9" * 5000,
      "a: !!python/object:os.system x", "a: !!timestamp 2020-99-99", "- a", "a", "", "1: 2", "a: \x00", "a: [",
-     "? [a]\n: b", "a: \ud83d"],
+     "? [a]\n: b", "a: \ud83d", "a: !!bool maybe", 'a: !!int ""', 'a: !!float ""', "a: !!timestamp x",
+     "a: 0x" + "f" * 4000, "a: " + "1:" * 50_000 + "1",
+     "a: {" + ", ".join(f"{k * (2**61 - 1)}: 1" for k in range(1, 5000)) + "}"],
 )  # fmt: skip
 def test_a_hostile_configuration_is_one_line_at_once(tmp_path: Path, text: str, capsys) -> None:
     path = tmp_path / "config.yaml"
@@ -192,3 +194,16 @@ def test_a_signal_ends_a_command_in_a_line_with_code_4(tmp_path: Path, number: i
         _, said = process.communicate(timeout=20)
     assert process.returncode == 4
     assert said == f"harness: stopped by {signal.Signals(number).name}; what is done is kept, --resume goes on.\n"
+
+
+def test_a_folder_that_is_called_blobs_is_no_hub(tmp_path: Path) -> None:
+    private, repo = tmp_path / "private/blobs", tmp_path / "hub/datasets--x"
+    for folder in (private, repo / "blobs", repo / "snapshots/1", tmp_path / "data"):
+        folder.mkdir(parents=True)
+    for photo in (private / "photo", repo / "blobs/photo"):
+        photo.write_bytes(PIXEL)
+    (repo / "snapshots/1/a.png").symlink_to("../../blobs/photo")
+    assert image_of("a.png", repo / "snapshots/1") == PIXEL
+    for name in (str(private / "photo"), "../private/blobs/photo", str(repo / "blobs/photo")):
+        with pytest.raises(ValueError, match="it lies outside"):
+            image_of(name, tmp_path / "data")

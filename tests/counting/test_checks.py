@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from harness.cli import main
+from harness.protocols.reading import READERS
+from harness.records import item_id
 from tests.toys import make_items, make_judgments, write
 
 TASK = "toy"
@@ -246,6 +249,39 @@ def no_presentations(folder: Path) -> None:
 
 
 TOOLS = {"rows", "rewrite", "edited", "record", "turned", "wrong", "without", "count_again"}
+
+
+def presentations_without_end(folder: Path) -> None:
+    (folder / f"presentations-{TASK}.jsonl").write_text("[" * 100_000 + "\n")
+
+
+def a_task_of_another_folder(folder: Path) -> None:
+    record(folder, lambda run: run["tasks"][0].update(task="../x"))
+
+
+def a_task_with_nul(folder: Path) -> None:
+    record(folder, lambda run: run["tasks"][0].update(task="a\0b"))
+
+
+def a_recipe_that_is_a_list(folder: Path) -> None:
+    record(folder, lambda run: run["config"].update(recipe=["a"]))
+
+
+def no_seeds(folder: Path) -> None:
+    record(folder, lambda run: (run.update(checkpoints={}), run["config"].update(seeds=[])))
+    rewrite(folder / f"judgments-{TASK}.jsonl", lambda found: [])
+
+
+def a_protocol_of_ten_thousand_repeats(folder: Path) -> None:
+    record(folder, lambda run: run["tasks"][0].update(protocol="official:10000", reader="official"))
+
+
+def a_cluster_without_a_name(folder: Path) -> None:
+    rewrite(
+        folder / f"items-{TASK}.jsonl", lambda found: [row | {"cluster_id": "", "image_hash": None} for row in found]
+    )
+
+
 BENT = [
     found
     for name, found in list(globals().items())
@@ -338,3 +374,32 @@ def test_probabilities_left_out_where_they_are_wrong_raise_no_figure(
     assert main(command) == (2 if refused else 1)
     if refused:
         assert ("p_first is None" if text else "it names no verdict") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("label", [10**400, -(10**7)])
+def test_a_grade_that_no_rating_is_is_refused(tmp_path: Path, label: int, capsys: pytest.CaptureFixture[str]) -> None:
+    items = [item.model_copy(update={"label": label, "responses": ("a",)}) for item in make_items(20)]
+    items = [
+        item.model_copy(update={"item_id": item_id("toy/" + i.source_id, i.question, ("a",))})
+        for i, item in zip(make_items(20), items, strict=True)
+    ]
+    judged = [
+        j.model_copy(update={"item_id": i.item_id, "order": (0,), "shown": None, "reading": 3})
+        for i, j in zip(items, make_judgments(make_items(20), 1.0)[::2], strict=True)
+    ]
+    write(tmp_path / "graded", items, judged, kind="score", protocol="published:1", reader="grade")
+    assert main(["leaderboard", str(tmp_path / "graded")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_answers_of_a_judge_that_repeats_itself_are_read_at_once() -> None:
+    started = time.monotonic()
+    for text in (
+        "verdict " * 10_000,
+        "answer 1 is better " * 10_000,
+        "if " + "xbetter answer 1 " * 5_000,
+        "[" * 100_000,
+    ):
+        for read in READERS.values():
+            read(text, 3)
+    assert time.monotonic() - started < 20

@@ -1,6 +1,7 @@
 """The client of servers, against a small one on loopback that fails as told."""
 
 import base64
+import gzip
 import io
 import json
 import math
@@ -456,6 +457,7 @@ ODD = {
     "nothing": Reply(body=b""),
     "choices of nothing": Reply(body={"choices": [None]}),
     "a message that is a text": Reply(body={"choices": [{"message": "yes"}]}),
+    "packed": Reply(body=gzip.compress(json.dumps(answer().body).encode()), headers={"Content-Encoding": "gzip"}),
     "no UTF-8": Reply(body=b'{"choices": [{"message": {"content": "\xff"}}]}'),
 }
 
@@ -568,3 +570,11 @@ def test_who_logs_in_at_an_address_is_shown_in_no_message() -> None:
         ServerEngine(settings)
     assert "no server answers at http://[redacted]@127.0.0.1:9/v1?key=[redacted]" in str(refused.value)
     assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, nested(100_000), b'{"data": [{"owned_by": {}}]}', b"\xff"])
+def test_a_server_whose_list_of_models_is_odd_is_asked_all_the_same(body: bytes) -> None:
+    with serving(lambda body, before: answer()) as server:
+        server.list_models = Reply(body=body)
+        (given,) = ask(make_model(server.url))
+    assert given.text == VERDICT

@@ -13,6 +13,7 @@ from harness.errors import DataError, HarnessError
 from harness.records import Judgment, RunFolder, item_id
 from harness.records.run import TaskRecord
 from harness.records.store import write_atomically
+from harness.scratch import abandoned, part_of
 from tests.toys import make_items, make_judgments, write
 
 
@@ -138,3 +139,42 @@ def test_a_configuration_of_another_shape_is_refused_where_it_is_read(tmp_path: 
     (tmp_path / "run.json").write_text(json.dumps(record | {"config": config}))
     with pytest.raises(DataError, match=r"is not a (list|mapping)"):
         folder.read_run()
+
+
+@pytest.mark.parametrize("what", ["link", "fifo", "loop", "folder"])
+@pytest.mark.parametrize("name", ["run.json", "items-toy.jsonl", "judgments-toy.jsonl", "presentations-toy.jsonl"])
+def test_a_runs_file_is_a_plain_file(tmp_path: Path, what: str, name: str) -> None:
+    run, secret = tmp_path / "run", tmp_path / "secret"
+    secret.write_text("password hunter2\n")
+    folder = write(run, make_items(3), make_judgments(make_items(3), 1.0))
+    (run / name).unlink()
+    if what == "fifo":
+        os.mkfifo(run / name)
+    elif what == "folder":
+        (run / name).mkdir()
+    else:
+        (run / name).symlink_to(secret if what == "link" else run / name)
+    read = {
+        "run.json": folder.read_run,
+        "items-toy.jsonl": lambda: folder.read_items("toy"),
+        "judgments-toy.jsonl": lambda: folder.read_judgments("toy"),
+        "presentations-toy.jsonl": lambda: folder.read_presentations("toy"),
+    }[name]
+    with pytest.raises(DataError, match="is no plain file") as refused:
+        read()
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_part_says_whose_it_is_and_only_ones_of_this_machine_are_judged_by_their_process(tmp_path: Path) -> None:
+    mine = part_of(tmp_path / "x")
+    mine.touch()
+    assert not abandoned(mine)
+    gone = mine.with_name(mine.name.replace(f".{os.getpid()}-", ".4194304-"))
+    gone.touch()
+    assert abandoned(gone)
+    elsewhere = gone.with_name(gone.name[: -len("00000000.part")] + "0000beef.part")
+    elsewhere.touch()
+    assert not abandoned(elsewhere), "another machine may be writing it"
+    os.utime(elsewhere, (0, 0))
+    assert abandoned(elsewhere)
+    assert not abandoned(tmp_path / "x.1-00000000.part"), "what is not there is nobody's to remove"

@@ -121,3 +121,21 @@ def test_what_a_killed_process_left_half_written_is_no_part_of_an_artifact(tmp_p
         left.write_text("{")
     made = Stages(tmp_path, Watch())(weights)
     assert sorted(path.name for path in made.path.rglob("*") if path.is_file()) == ["info.json", "note.txt", "w.bin"]
+
+
+def test_a_file_that_was_added_is_damage_and_a_copy_for_reading_is_not(tmp_path: Path) -> None:
+    made = Stages(tmp_path, Watch())(weights)
+    (made.path / "pairs.arrow").write_bytes(b"copied to be read at any place")
+    keeping.check_whole(made.path)
+    (made.path / "model/adapter.safetensors").write_bytes(b"of somebody else")
+    with pytest.raises(keeping.DamagedError, match=r"adapter\.safetensors was not written by its stage"):
+        keeping.check_whole(made.path)
+
+
+@pytest.mark.parametrize(
+    "files", ['{"w.bin": [Infinity, "x"]}', '{"w\\u0000.bin": [1, "x"]}', '{"w.bin": [1e400, "x"]}']
+)
+def test_an_inventory_of_nonsense_is_damage(tmp_path: Path, files: str) -> None:
+    (tmp_path / INFO).write_text(f'{{"seconds": 1, "peak_mb": 1, "info": {{}}, "files": {files}}}')
+    with pytest.raises(keeping.DamagedError):
+        keeping.check_whole(tmp_path)
