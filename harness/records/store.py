@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.errors import DataError, HarnessError
 from harness.records.item import Item
@@ -108,6 +108,9 @@ def unwritable(path: Path, error: OSError, option: str) -> HarnessError:
     return HarnessError(f"cannot write {path}: {reason}.", fix)
 
 
+_SHOWN = TypeAdapter(Presentation, config=ConfigDict(strict=True))
+
+
 class RunFolder:
     """Reads and writes one run's folder."""
 
@@ -188,8 +191,7 @@ class RunFolder:
         """Read what `task` asks."""
         path = self.path / f"presentations-{task}.jsonl"
         try:
-            rows = [json.loads(line) for line in content(path).decode("utf-8").splitlines()]
-            return {Presentation(row["item_id"], tuple(row["order"]), row["repeat"]) for row in rows}
+            return {_SHOWN.validate_json(line) for line in content(path).splitlines()}
         except FileNotFoundError:
             raise HarnessError(f"{path} is missing.", "The run is unfinished: resume it.") from None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
