@@ -1,5 +1,6 @@
 """The plot of a sweep: the metric over a setting where the file names one, else each cell's difference."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,6 +17,19 @@ from harness.sweep.table import Row
 STYLE = (Path(__file__).parent / "plot.css").read_text(encoding="utf-8")
 EDGE = 12
 """Room around a drawing."""
+
+
+def written_out(style: str) -> str:
+    """Write a style in its light colours, for viewers and typesetters that know no custom properties."""
+    light, _, rest = style.partition("@media")
+    plain = light.partition("{")[0] + "{ display: block; }" + rest.partition("}\n}")[2]
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", light))
+    plain = re.sub(r"var\(--(\w+)\)", lambda name: colours.get(name[1], name[0]), plain)
+    lines = [(name, colour) for name, colour in colours.items() if name.startswith("line")]
+    for rule in re.findall(r"^\.plot \.\w+ \{[^}]*var\(--line\)[^}]*\}$", plain, re.MULTILINE):
+        each = (rule.replace("var(--line)", colour).replace(" {", f".{name} {{", 1) for name, colour in lines)
+        plain = plain.replace(rule, "\n".join(each))
+    return re.sub(r"--line: #[0-9a-f]{6};? ?", "", plain)
 
 
 def plot(name: str, sweep: Sweep, rows: Sequence[Row]) -> Markup | None:
@@ -39,7 +53,7 @@ def alone(drawing: Markup) -> str:
     svg = ElementTree.fromstring(drawing)  # noqa: S314  (our own)
     svg.set("xmlns", "http://www.w3.org/2000/svg")
     style = ElementTree.Element("style")
-    style.text = STYLE
+    style.text = written_out(STYLE)
     svg.insert(0, style)
     return ElementTree.tostring(svg, encoding="unicode") + "\n"
 

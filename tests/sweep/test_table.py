@@ -128,6 +128,7 @@ def test_plot_and_page_are_whole_and_harmless(sweep: Path) -> None:
     assert "accuracy minus that of “default”, with 95 % intervals." in told
     assert "good" in told
     assert not [tag for tag in svg.iter() if "script" in tag.tag]
+    assert "var(" not in (folder / "plot.svg").read_text(), "other viewers than browsers would draw it black"
     page = (folder / "page.html").read_text()
     assert "120 synthetic items" in page
     assert "<script>alert" not in page
