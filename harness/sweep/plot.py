@@ -105,11 +105,14 @@ def _differences(sweep: Sweep, rows: Sequence[Row]) -> Intervals:
     scale = 100 if first.percent else 1
     compared = [(row.cell, row.comparison.headline[0]) for row in rows if row.comparison]
     references = {cell.reference for cell, _ in compared}
+    # a setting that all are named by is named once too often
+    keys = {cell.label.partition("=")[0] for cell, _ in compared if "=" in cell.label.partition(":")[0]}
+    named = f"{next(iter(keys))}=" if len(keys) == 1 and len(compared) > 1 else ""
     lines = []
     for cell, difference in compared:
         value, low, high = (scale * v for v in (difference.estimate[0], *difference.estimate[3:5]))
         mark = Mark("candidate", value, low, high, difference_text(difference))
-        lines.append(Line(cell.label, False, [mark]))
+        lines.append(Line(cell.label.removeprefix(named), False, [mark]))
     which = f"“{references.pop()}”" if len(references) == 1 else "each cell's reference"
     return Intervals(
         _title(sweep, rows),

@@ -105,8 +105,15 @@ def intervals(name: str, drawn: Intervals) -> Markup:
         if drawn.reference is not None:
             at = x(drawn.reference)
             _tag("line", svg, x1=at, x2=at, y1=top + 16, y2=top + step - 2, class_="reference")
-        shown_name = line.name if len(line.name) <= 30 else f"{line.name[:29]}…"
-        _tag("text", svg, shown_name, x=LEFT, y=top + 12, class_="name strong" if line.headline else "name")
+        beside = sum(len(mark.shown) + 2 for mark in line.marks)
+        _tag(
+            "text",
+            svg,
+            _shortened(line.name, max(24, 56 - beside)),
+            x=LEFT,
+            y=top + 12,
+            class_="name strong" if line.headline else "name",
+        )
         shown = _tag("text", svg, x=RIGHT, y=top + 12, text_anchor="end", class_="figure")
         for place, mark in enumerate(line.marks):
             if place:
@@ -116,6 +123,13 @@ def intervals(name: str, drawn: Intervals) -> Markup:
             _interval(svg, x, mark.value, mark.low, mark.high, top + 22 + 9 * place, mark.role)
         top += step
     return _markup(svg)
+
+
+def _shortened(name: str, room: int) -> str:
+    """Leave out the middle of a name that is too long: what sets names apart stands at their ends."""
+    if len(name) <= room:
+        return name
+    return f"{name[: room // 2].rstrip()}…{name[-(room - room // 2 - 1) :].lstrip()}"
 
 
 def _interval(svg: Element, x: Scale, value: float, low: float, high: float, y: float, role: str) -> None:
