@@ -151,7 +151,7 @@ def test_reliability_by_hand(tmp_path: Path) -> None:
 
 def graded(number: int, label: object, responses: int) -> Item:
     bare = Item(
-        item_id="",
+        item_id="new",
         source_id=str(number),
         question=f"what {number}?",
         responses=tuple("abcd"[:responses]),
