@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from harness.cli import main
-from harness.records import Item, item_id
+from harness.records import Item, item_id, shown_hash
 from harness.records.inventory import Inventory
 from tests.toys import changed, make_items, make_judgments, write
 
@@ -121,6 +121,10 @@ def mutate_file(path: Path, rng: random.Random) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def shown_of(item: Item, order: list[int]) -> str:
+    return shown_hash(item.question, [item.responses[place] for place in order])
+
+
 def heal(folder: Path) -> None:
     """Make a run's files agree again after a mutation, as somebody would who wants it believed; where they can."""
     (path,) = folder.glob("items-*.jsonl")
@@ -143,8 +147,10 @@ def heal(folder: Path) -> None:
         for kind in ("presentations", "judgments"):
             file = folder / f"{kind}-{task}.jsonl"
             rows = [json.loads(line) for line in file.read_text().splitlines()]
-            kept = [row | {"item_id": named[row["item_id"]], "shown": None} for row in rows if row["item_id"] in named]
-            kept = [row if kind == "judgments" else {k: v for k, v in row.items() if k != "shown"} for row in kept]
+            kept = [row | {"item_id": named[row["item_id"]]} for row in rows if row["item_id"] in named]
+            if kind == "judgments":
+                known = {item.item_id: item for item in items}
+                kept = [row | {"shown": shown_of(known[row["item_id"]], row["order"])} for row in kept]
             texts[file] = "".join(json.dumps(row) + "\n" for row in kept)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError, RecursionError):
         # what cannot agree is left as it is
@@ -162,8 +168,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(folder / "runs" / name, items, judged, prompts={"0": "a", "1": "a"})
     graded = [changed(item, responses=("a",), label=1 + place % 5) for place, item in enumerate(items)]
     for place, name in enumerate(("gbase", "gcand")):
-        first = [j.model_copy(update={"order": (0,), "shown": None, "reading": 1 + (k + place) % 5})
-                 for k, j in enumerate(make_judgments(graded_pairs(graded), 1.0)[::2])]  # fmt: skip
+        answers = make_judgments(graded_pairs(graded), 1.0)[::2]
+        first = [
+            j.model_copy(update={"order": (0,), "shown": shown_of(graded[k], [0]), "reading": 1 + (k + place) % 5})
+            for k, j in enumerate(answers)
+        ]
         about = {"kind": "score", "protocol": "published:1", "reader": "grade"}
         write(folder / "runs" / name, graded, first, **about)
     return folder

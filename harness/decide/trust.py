@@ -8,6 +8,7 @@ from harness.comparing.apart import doubled_answers, same_answers
 from harness.comparing.comparison import Comparison
 from harness.counting.results import TaskResult
 from harness.errors import DataError, HarnessError
+from harness.records.acceptance import history
 from harness.registry import baselines_root
 
 MOST_LEFT_OUT = 0.01
@@ -35,7 +36,8 @@ def refuse_untrusted(comparison: Comparison, same: bool, imported: bool) -> None
             "If that is meant, say --imported.",
         )
     # what was accepted may be older than what is asked of a candidate now
-    if not _imported(cand) and cand.folder.path.resolve().parent != baselines_root().resolve():
+    path = cand.folder.path.resolve()
+    if not _imported(cand) and not (path.parent.name == baselines_root().name and history(path)):
         _refuse_gaps(cand)
 
 

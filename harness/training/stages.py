@@ -125,7 +125,7 @@ class Stages:
         with FileLock(self.root / f".{path.name}.lock"):
             report, cached = self._kept(path), True
             if report is None:
-                self._compute(stage, inputs, seed, path, self.watch.begin(name, seed))
+                self._compute(stage, inputs, seed, path, name)
                 report, cached = report_of(path), False
         record = StageRecord(stage=name, seed=seed, key=key[:16], cached=cached, **report)
         self.records.append(record)
@@ -161,7 +161,7 @@ class Stages:
                     raise HarnessError(f"{path}: {why}.", "Run again: it will be computed again.") from None
                 self.watch.remark(f"{path.name} in the cache is damaged ({why}): computed again.")
                 stage, inputs, seed = self.made[path]
-                self._compute(stage, inputs, seed, path, self.watch.begin(artifact.stage, seed))
+                self._compute(stage, inputs, seed, path, artifact.stage)
         self.whole.add(path)
         return artifact
 
@@ -184,10 +184,12 @@ class Stages:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _compute(
-        self, stage: Callable[..., Any], inputs: tuple[Any, ...], seed: int | None, path: Path, progress: Progress
+        self, stage: Callable[..., dict[str, Any]], inputs: tuple[Any, ...], seed: int | None, path: Path, name: str
     ) -> None:
+        # one that has to be computed again has a bar of its own, before this one's
         for artifact in _artifacts(inputs):
             self.opened(artifact)
+        progress = self.watch.begin(name, seed)
         # a stage may leave checkpoints here and go on from them after a crash
         part = path.with_name(path.name + ".part")
         part.mkdir(exist_ok=True)

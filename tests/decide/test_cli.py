@@ -19,7 +19,7 @@ import yaml
 
 from harness.cli import main
 from harness.embedded.data import preference_rows
-from harness.records import RunFolder
+from harness.records import Judgment, RunFolder, shown_hash
 from harness.records.acceptance import changed, history
 from harness.settings import WorldSettings
 from tests.test_main_job import sets
@@ -66,7 +66,14 @@ def copied(source: Path, out: Path, seeds: list[int]) -> Path:
     part.write_run(run.model_copy(update={"name": out.name, "checkpoints": kept, "tasks": tasks, "config": config}))
     part.write_items("vlrewardbench", whole.read_items("vlrewardbench"))
     part.write_presentations("vlrewardbench", whole.read_presentations("vlrewardbench"))
-    part.append_judgments("vlrewardbench", (j for j in whole.read_judgments("vlrewardbench") if j.seed in seeds))
+    shown = {item.item_id: (item.question, item.responses) for item in whole.read_items("vlrewardbench")}
+
+    def fresh(judgment: Judgment) -> Judgment:
+        question, responses = shown[judgment.item_id]
+        return judgment.model_copy(update={"shown": shown_hash(question, [responses[p] for p in judgment.order])})
+
+    given = (fresh(j) for j in whole.read_judgments("vlrewardbench") if j.seed in seeds)
+    part.append_judgments("vlrewardbench", given)
     return out
 
 

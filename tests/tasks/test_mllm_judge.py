@@ -120,7 +120,7 @@ def test_released_batch_judgments_are_as_far_from_people_as_published() -> None:
     for number, (judged, people) in enumerate(released):
         label, reading = (tuple("ABCD".index(letter) for letter in order) for order in (people, judged))
         item = Item(
-            item_id=str(number), source_id="", question="", responses=tuple("abcd"), label=label, slice="COCO",
+            item_id=str(number), source_id=str(number), question="", responses=tuple("abcd"), label=label, slice="COCO",
             cluster_id="x", image_hash="x",
         )  # fmt: skip
         items.append(item)

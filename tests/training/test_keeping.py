@@ -1,5 +1,6 @@
 """Artifacts that were damaged on the disk are noticed and computed again, whatever became of them."""
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 
 from harness.data.tables import fingerprint as real
 from harness.errors import HarnessError
+from harness.show.console import RunConsole, Screen
 from harness.training import keeping
 from harness.training.keeping import INFO
 from harness.training.stages import Artifact, Silent, Stages
@@ -124,8 +126,13 @@ def test_what_a_killed_process_left_half_written_is_no_part_of_an_artifact(tmp_p
 
 
 def test_a_file_that_was_added_is_damage_and_a_copy_for_reading_is_not(tmp_path: Path) -> None:
-    made = Stages(tmp_path, Watch())(weights)
-    (made.path / "pairs.arrow").write_bytes(b"copied to be read at any place")
+    def table(out: Path, *, progress: Silent) -> dict[str, Any]:
+        (out / "pairs.parquet").write_bytes(b"rows")
+        return weights(out, progress=progress)
+
+    made = Stages(tmp_path, Watch())(table)
+    for copy in ("pairs.arrow", "pairs.ends.npy", "pairs.images"):
+        (made.path / copy).write_bytes(b"copied to be read at any place")
     keeping.check_whole(made.path)
     (made.path / "model/adapter.safetensors").write_bytes(b"of somebody else")
     with pytest.raises(keeping.DamagedError, match=r"adapter\.safetensors was not written by its stage"):
@@ -139,3 +146,16 @@ def test_an_inventory_of_nonsense_is_damage(tmp_path: Path, files: str) -> None:
     (tmp_path / INFO).write_text(f'{{"seconds": 1, "peak_mb": 1, "info": {{}}, "files": {files}}}')
     with pytest.raises(keeping.DamagedError):
         keeping.check_whole(tmp_path)
+
+
+def test_what_is_computed_again_has_its_bar_before_that_of_the_stage_that_needs_it(tmp_path: Path) -> None:
+    def counted(out: Path, judge: Artifact, *, progress: Any) -> dict[str, Any]:
+        progress.total(2, "rows")
+        progress.advance()
+        return {}
+
+    made = Stages(tmp_path, Watch())(weights)
+    flipped(made.path / "model/w.bin")
+    with RunConsole(Screen(file=io.StringIO()), "a run") as screen:
+        run = Stages(tmp_path, screen)
+        run(counted, run(weights))
