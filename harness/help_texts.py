@@ -192,7 +192,6 @@ position bias, reliability, training, cost, and every item with both runs' answe
   harness report carevl-embedded-vlrewardbench-5e6f7a8b
   harness report distill-... carevl-... -o carevl.html
       the baseline first, as for compare and gate
-      the candidate first, then what it is compared with
 
 The page fetches nothing, and what a judge wrote is shown as text. Images come from the stage cache, the
 embedded world or the data file, where they are still there. A report is replaced, another file never.

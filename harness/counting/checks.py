@@ -116,10 +116,10 @@ class Evidence:
                 refuse(f"its fingerprint is {inventory.fingerprint}, and the record's {self.record.data_fingerprint}")
 
     def _check_presentations(self, shown: set[Presentation]) -> None:
+        refuse = _refusal(self.folder.path / f"presentations-{self.record.task}.jsonl")
         repeats = 1 + max(presentation.repeat for presentation in shown)
         if repeats != self.protocol.repeats:
-            path = self.folder.path / f"presentations-{self.record.task}.jsonl"
-            _refusal(path)(f"it asks {repeats} times, and {self.protocol.spec} {self.protocol.repeats} times")
+            refuse(f"it asks {repeats} times, and {self.protocol.spec} {self.protocol.repeats} times")
         judging = self.run.config.get("judging")
         seed = judging.get("order_seed", 0) if isinstance(judging, dict) else 0
         owed = set(self.protocol.presentations(self.items, seed if isinstance(seed, int) else 0))
@@ -130,8 +130,7 @@ class Evidence:
         else:
             agree = owed == shown
         if not agree:
-            path = self.folder.path / f"presentations-{self.record.task}.jsonl"
-            _refusal(path)(f"its orders and repeats are not those in which {self.protocol.spec} asks these items")
+            refuse(f"its orders and repeats are not those in which {self.protocol.spec} asks these items")
 
     def _check_answers(self, shown: set[Presentation]) -> None:
         owed = {(seed, presentation) for seed in self.seeds for presentation in shown}
@@ -167,7 +166,7 @@ class Evidence:
                 refuse(f"{_where(judgment)}: {told}")
             if self.protocol.weighs and not self.imported and not judgment.read:
                 refuse(f"{_where(judgment)}: it names no verdict, and the harness writes the one that P(verdict) says")
-            if self.protocol.probable and not _probable_as_written(judgment):
+            if self.protocol.counts_p and not _p_as_written(judgment):
                 refuse(f"{_where(judgment)}: p_first is {judgment.p_first}, and the text says {judgment.reading!r}")
 
     def _shown(self) -> dict[tuple[str, tuple[int, ...]], str]:
@@ -198,7 +197,7 @@ def _where(judgment: Judgment) -> str:
     return f"item {judgment.item_id!r}, order {list(judgment.order)}, seed {judgment.seed}"
 
 
-def _probable_as_written(judgment: Judgment) -> bool:
+def _p_as_written(judgment: Judgment) -> bool:
     """Tell whether P(first) is there and on the side of the verdict, where there is a verdict."""
     if judgment.reading not in ("first", "second"):
         return True

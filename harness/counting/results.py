@@ -29,6 +29,8 @@ class TaskResult:
     items: list[Item]
     tallies: dict[int, Tally]
     folder: RunFolder
+    unshown: int = 0
+    """Judgments that do not say what was shown, as older records do not; known where they were read just now."""
 
     @property
     def kind(self) -> Kind:
@@ -111,7 +113,8 @@ def load_result(folder: RunFolder, task: str | None = None) -> TaskResult:
     Evidence(folder, run, record, protocol, seeds, items, judgments).check()
     given = _by_seed(judgments)
     tallies = {seed: protocol.tally(items, given[seed]) for seed in seeds}
-    return TaskResult(run, record, protocol, items, tallies, folder)
+    unshown = sum(judgment.shown is None for judgment in judgments)
+    return TaskResult(run, record, protocol, items, tallies, folder, unshown)
 
 
 def _by_seed(judgments: Sequence[Judgment]) -> dict[int, list[Judgment]]:

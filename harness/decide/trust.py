@@ -67,8 +67,8 @@ def _refuse_gaps(cand: TaskResult) -> None:
     path, fix = cand.folder.path, "Judge again: an older harness wrote it, or somebody edited it."
     if set(cand.task.prompts) != {str(seed) for seed in cand.tallies}:
         raise DataError(f"{path / 'run.json'}: the prompt of a seed is missing.", fix)
-    if any(judgment.shown is None for judgments in cand.judgments().values() for judgment in judgments):
-        told = "a judgment does not say what was shown"
+    if cand.unshown:
+        told = f"{cand.unshown} judgments do not say what was shown"
         raise DataError(f"{cand.folder.judgments_path(cand.task.task)}: {told}.", fix)
 
 

@@ -6,14 +6,14 @@ import math
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import httpx2
-from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAI, Timeout
+from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, Timeout
 from openai.types.chat import ChatCompletionMessage
 
 from harness.config import without_secrets
@@ -72,49 +72,6 @@ class _Bounded(httpx2.AsyncByteStream):
         await self.stream.aclose()
 
 
-def packed(reply: httpx2.Response) -> bool:
-    """Tell whether a reply is packed, though none is asked for: it may be a thousand times as long as it arrives."""
-    return reply.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
-
-
-class _BoundedOnce(httpx2.SyncByteStream):
-    """A reply that ends with an error where it is too long, or is not whole in time."""
-
-    def __init__(self, stream: httpx2.SyncByteStream, seconds: float) -> None:
-        self.stream, self.end = stream, time.monotonic() + seconds
-
-    def __iter__(self) -> Iterator[bytes]:
-        size = 0
-        for part in self.stream:
-            size += len(part)
-            if size > LONGEST_REPLY:
-                raise httpx2.ReadError(f"a reply of over {LONGEST_REPLY // 2**20} MiB")
-            if time.monotonic() > self.end:
-                raise httpx2.ReadTimeout("the reply was not whole in time")
-            yield part
-
-    def close(self) -> None:
-        self.stream.close()
-
-
-class _BoundedOnceTransport(httpx2.HTTPTransport):
-    """The same for what is asked once, before the questions."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds = seconds
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        request.headers["accept-encoding"] = "identity"
-        reply = super().handle_request(request)
-        assert isinstance(reply.stream, httpx2.SyncByteStream)
-        if packed(reply):
-            reply.close()
-            raise httpx2.ReadError("a packed reply, though none was asked for")
-        reply.stream = _BoundedOnce(reply.stream, self.seconds)
-        return reply
-
-
 class _BoundedTransport(httpx2.AsyncHTTPTransport):
     """Takes no reply that is longer than any answer."""
 
@@ -122,11 +79,21 @@ class _BoundedTransport(httpx2.AsyncHTTPTransport):
         request.headers["accept-encoding"] = "identity"
         reply = await super().handle_async_request(request)
         assert isinstance(reply.stream, httpx2.AsyncByteStream)
-        if packed(reply):
+        if reply.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+            # it may be a thousand times as long as it arrives
             await reply.aclose()
             raise httpx2.ReadError("a packed reply, though none was asked for")
         reply.stream = _Bounded(reply.stream)
         return reply
+
+
+def _of_the_system(error: BaseException | None) -> str:
+    """Say what the operating system's own error at the root is, such as a connection that was refused; else nothing."""
+    found = ""
+    while error is not None:
+        found = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else found
+        error = error.__cause__ or error.__context__
+    return found
 
 
 class Choice(NamedTuple):
@@ -164,10 +131,21 @@ class Client:
         inner = httpx2.AsyncClient(transport=_BoundedTransport(limits=httpx2.Limits(max_connections=None)))
         return AsyncOpenAI(**self.arguments(base_url), http_client=inner)
 
-    def open_once(self, base_url: str) -> OpenAI:
-        """Open a client for what is asked once, as bounded as the others."""
-        inner = httpx2.Client(transport=_BoundedOnceTransport(self.settings.timeout))
-        return OpenAI(**self.arguments(base_url), http_client=inner)
+    def once(self, base_url: str, read: Callable[[AsyncOpenAI], Awaitable[_Read]]) -> _Read:
+        """Ask something before the questions, in the time that one may take.
+
+        Raises:
+            APIConnectionError: if there is no reply in time, as where there is none at all.
+        """
+
+        async def asked() -> _Read:
+            async with self.open(base_url) as client:
+                return await asyncio.wait_for(read(client), self.settings.timeout)
+
+        try:
+            return asyncio.run(asked())
+        except TimeoutError:
+            raise APITimeoutError(httpx2.Request("GET", base_url)) from None
 
     def arguments(self, base_url: str) -> dict[str, Any]:
         """Return what a client of the openai package is made with."""
@@ -184,8 +162,7 @@ class Client:
 
     def _owner(self, base_url: str) -> str:
         try:
-            with self.open_once(base_url) as client:
-                listed = client.models.with_raw_response.list().http_response.json()
+            listed = self.once(base_url, lambda client: client.models.with_raw_response.list()).http_response.json()
         except APIConnectionError as error:
             where = f"no server answers at {without_secrets(base_url)} ({self.words(error)})."
             raise HarnessError(where, "Start it, or mend base_url.") from None
@@ -313,7 +290,7 @@ class Client:
         body = getattr(error, "body", None)
         if isinstance(body, dict):
             body = body.get("message") or body.get("detail") or body
-        return self._short(body or error.__cause__ or error)
+        return self._short(body or _of_the_system(error) or error.__cause__ or error)
 
     def _short(self, said: Any) -> str:
         line = harmless(str(said)[:10_000])

@@ -5,9 +5,10 @@ import base64
 import io
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from openai import APIConnectionError, APIStatusError
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 
 from harness.config import without_secrets
 from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody, seed_of
@@ -51,29 +52,27 @@ class ServerEngine:
         return self.verdicts is not None
 
     @property
-    def probable(self) -> bool:
+    def tells_p(self) -> bool:
         """Whether written answers come with P(first), where the servers do as they are asked."""
         return self.weighs or self.settings.alternatives > 0
 
     def _find_verdicts(self, format_: JudgeFormat) -> None:
         """Learn from the server's tokenizer which tokens name the better answer, and what comes before them."""
-        root = self.settings.base_url[0].removesuffix("/v1")
-        with self.client.open_once(root) as client:
 
-            def tokens(text: str) -> list[int]:
-                body = {"model": self.settings.model, "prompt": text, "add_special_tokens": False}
-                return list(client.post("/tokenize", body=body, cast_to=object)["tokens"])  # type: ignore[index]
+        async def learn(client: AsyncOpenAI) -> None:
+            async def post(path: str, **body: Any) -> Any:
+                return await client.post(path, body={"model": self.settings.model, **body}, cast_to=object)
 
-            try:
-                one, two = (tokens(format_.judgment("", better)) for better in (0, 1))
-                apart = [i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b]
-                if len(one) == len(two) and len(apart) == 1:
-                    body = {"model": self.settings.model, "tokens": one[: apart[0]]}
-                    self.opening = client.post("/detokenize", body=body, cast_to=object)["prompt"]  # type: ignore[index]
-                    self.verdicts = one[apart[0]], two[apart[0]]
-            except (APIStatusError, APIConnectionError, KeyError, TypeError, ValueError, RecursionError):
-                # then there is no P(first), and a protocol that needs it says so
-                self.verdicts = None
+            texts = [format_.judgment("", better) for better in (0, 1)]
+            one, two = [(await post("/tokenize", prompt=t, add_special_tokens=False))["tokens"] for t in texts]
+            apart = [i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b]
+            if len(one) == len(two) and len(apart) == 1:
+                self.opening = (await post("/detokenize", tokens=one[: apart[0]]))["prompt"]
+                self.verdicts = one[apart[0]], two[apart[0]]
+
+        # where it cannot be learnt there is no P(first), and a protocol that needs it says so
+        with suppress(APIStatusError, APIConnectionError, KeyError, TypeError, ValueError, RecursionError):
+            self.client.once(self.settings.base_url[0].removesuffix("/v1"), learn)
 
     def answer(
         self, questions: Sequence[Question], decoding: Decoding, seed: int = 0, done: Done = nobody

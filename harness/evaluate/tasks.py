@@ -139,10 +139,10 @@ class PreparedTask:
         """
         engine = getattr(model, "engine", None)
         weighs = getattr(engine, "weighs", True)
-        self._need_probabilities(weighs if self.protocol.weighs else getattr(engine, "probable", weighs))
+        self._need_probabilities(weighs if self.protocol.weighs else getattr(engine, "tells_p", weighs))
 
     def _need_probabilities(self, given: bool) -> None:
-        if self.protocol.probable and not given:
+        if self.protocol.counts_p and not given:
             raise HarnessError(
                 f"protocol {self.protocol.spec} needs P(verdict), which this model does not give.",
                 "Judge a checkpoint with --model harness_judge, a server that is vLLM, or choose --protocol "
@@ -198,7 +198,7 @@ def ask(
         raise RunIncompleteError(f"{len(owed) - len(answered)} answers are owed.", "Go on with --resume.")
     if failed := [judgment for judgment in answered if judgment.reading == "error"]:
         raise _failed(failed, len(owed))
-    if task.protocol.probable and any(judgment.read and judgment.p_first is None for judgment in answered):
+    if task.protocol.counts_p and any(judgment.read and judgment.p_first is None for judgment in answered):
         raise HarnessError(
             f"protocol {task.protocol.spec} counts P(verdict), which some of the answers came without.",
             "The answers are kept: choose --protocol both-orders under another --out.",
@@ -206,7 +206,7 @@ def ask(
     metric = primary(task.content.kind)
     figure = estimate(metric, task.protocol.tally(task.items, answered))
     # P(verdict) is in the records only
-    if counted is not None and not task.protocol.probable and not np.isclose(counted, figure, 0, 1e-9, equal_nan=True):
+    if counted is not None and not task.protocol.counts_p and not np.isclose(counted, figure, 0, 1e-9, equal_nan=True):
         raise AssertionError(f"lmms-eval counts a {metric.name} of {counted}, the records one of {figure}")
     info: dict[str, Any] = {"answers": len(owed), "unparsed": sum(not judgment.read for judgment in answered)}
     if task.content.kind == "pair":

@@ -198,7 +198,7 @@ def select(path: Path, protocol: Protocol, joined: Joined) -> list[tuple[Answer,
     kept: dict[Any, tuple[Answer, Judgment]] = {}
     for answer, judgment in joined.answers:
         key = (judgment.item_id, None if protocol.drawn else judgment.order, judgment.repeat)
-        if key not in owed or (protocol.probable and judgment.p_first is None):
+        if key not in owed or (protocol.counts_p and judgment.p_first is None):
             continue
         if key in kept:
             raise DataError(
@@ -210,7 +210,7 @@ def select(path: Path, protocol: Protocol, joined: Joined) -> list[tuple[Answer,
     if missing := sorted(owed - set(kept), key=str):
         item, order, repeat = missing[0]
         which = f"item {item!r}{'' if order is None else f' in order {list(order)}'}, repeat {repeat}"
-        what = "P(verdict)s" if protocol.probable else "answers"
+        what = "P(verdict)s" if protocol.counts_p else "answers"
         raise RunIncompleteError(
             f"{len(missing)} of the {len(owed)} {what} that {protocol.spec} needs are not in {path.name}; "
             f"the first is {which}.",

@@ -47,7 +47,7 @@ _ALL = (
         counting.probability,
         compares=True,
         weighs=True,
-        probable=True,
+        counts_p=True,
     ),
     Protocol(
         "reasoned",
@@ -58,7 +58,7 @@ _ALL = (
         asking.both_orders,
         counting.probability_after_words,
         compares=True,
-        probable=True,
+        counts_p=True,
     ),
     Protocol(
         "lmms-eval",

@@ -55,7 +55,7 @@ class Protocol:
     """Whether two responses are shown at a time, whatever the task's kind."""
     weighs: bool = False
     """Whether P(verdict) is what is asked for, in place of a written answer."""
-    probable: bool = False
+    counts_p: bool = False
     """Whether P(verdict) is what is counted, so that a judge must give it."""
     drawn: bool = False
     """Whether it shows each repeat in one order that chance (or a stand-in for it) decides, so that

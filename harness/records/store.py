@@ -100,6 +100,14 @@ def content(path: Path) -> bytes:
         raise DataError(f"{str(path)!r} cannot be read: {error}.", "Mend the file's rights or its name.") from None
 
 
+def cut_torn_line(path: Path) -> None:
+    """Cut off a last line that a crash left without its end, so that appending goes on cleanly; no file is no line."""
+    data = path.read_bytes() if path.exists() else b""
+    if data and not data.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(data.rfind(b"\n") + 1)
+
+
 def unwritable(path: Path, error: OSError, option: str) -> HarnessError:
     """Say why `path` cannot be written, and what to do: free some space, or name another by `option`."""
     astray = error.errno in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir()
@@ -194,10 +202,9 @@ class RunFolder:
             return {_SHOWN.validate_json(line) for line in content(path).splitlines()}
         except FileNotFoundError:
             raise HarnessError(f"{path} is missing.", "The run is unfinished: resume it.") from None
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DataError(
-                f"{path} is damaged: {' '.join(repr(error).split())[:200]}.", "Restore the file or run again."
-            ) from None
+        except ValidationError as error:
+            told = error.errors()[0]["msg"]
+            raise DataError(f"{path} is damaged: {told}.", "Restore the file or run again.") from None
 
     def read_judgments(self, task: str) -> list[Judgment]:
         """Read every judgment of `task` that was wholly written.
@@ -215,13 +222,7 @@ class RunFolder:
 
     def mend_judgments(self, task: str) -> None:
         """Cut off a last line that a crash left unfinished, so that appending goes on cleanly."""
-        path = self.judgments_path(task)
-        if not path.exists():
-            return
-        data = path.read_bytes()
-        if data and not data.endswith(b"\n"):
-            with path.open("r+b") as file:
-                file.truncate(data.rfind(b"\n") + 1)
+        cut_torn_line(self.judgments_path(task))
 
     def append_judgments(self, task: str, judgments: Iterable[Judgment]) -> None:
         """Append `judgments` and see them on the disk before returning."""

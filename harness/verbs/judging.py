@@ -105,12 +105,14 @@ def _asked_of(
     """Ask what is owed, part by part, and yield each verdict once it is on the disk."""
     from rich.progress import Progress
 
+    from harness.records.store import cut_torn_line
     from harness.scratch import scratch
     from harness.verdicts import Judge
 
     with scratch() as work, Progress(console=console, transient=True) as bars, Judge(model, settings, work) as judge:
         bar = bars.add_task("judging", total=len(owed))
-        with _appending(output) as file:
+        cut_torn_line(output)
+        with output.open("a", encoding="utf-8") as file:
             for part in _parts(owed, judge):
                 # an answer that failed is no verdict, and is asked again
                 whole = [each for each in judge.judge_all(part) if all(h.reading != "error" for h in each.answers)]
@@ -119,15 +121,6 @@ def _asked_of(
                 os.fsync(file.fileno())
                 bars.advance(bar, len(part))
                 yield from whole
-
-
-def _appending(output: Path) -> Any:
-    """Open a file to append to it, without a line that a crash left half written."""
-    if output.exists():
-        data = output.read_bytes()
-        with output.open("r+b") as file:
-            file.truncate(data.rfind(b"\n") + 1)
-    return output.open("a", encoding="utf-8")
 
 
 def _parts(owed: "Sequence[Asked]", judge: "Judge") -> "Iterator[list[Asked]]":

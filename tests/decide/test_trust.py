@@ -145,7 +145,7 @@ def test_an_order_that_was_turned_is_noticed_though_nothing_says_what_was_shown(
 
     rewrite(pair / "cand/judgments-toy.jsonl", turned)
     assert gated(pair) == 2
-    assert "a judgment does not say what was shown" in capsys.readouterr().err
+    assert "judgments do not say what was shown" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("prompts", [{}, {"0": "words"}])

@@ -106,14 +106,8 @@ def intervals(name: str, drawn: Intervals) -> Markup:
             at = x(drawn.reference)
             _tag("line", svg, x1=at, x2=at, y1=top + 16, y2=top + step - 2, class_="reference")
         beside = sum(len(mark.shown) + 2 for mark in line.marks)
-        _tag(
-            "text",
-            svg,
-            _shortened(line.name, max(24, 56 - beside)),
-            x=LEFT,
-            y=top + 12,
-            class_="name strong" if line.headline else "name",
-        )
+        shown_name = _shortened(line.name, max(24, 56 - beside))
+        _tag("text", svg, shown_name, x=LEFT, y=top + 12, class_="name strong" if line.headline else "name")
         shown = _tag("text", svg, x=RIGHT, y=top + 12, text_anchor="end", class_="figure")
         for place, mark in enumerate(line.marks):
             if place:
