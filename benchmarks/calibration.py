@@ -23,8 +23,7 @@ from scipy.special import ndtri, stdtrit
 
 from harness.counting.metrics import METRICS, Metric, of_slice, sums
 from harness.protocols import Tally
-from harness.stats.intervals import jackknife, leave_one_out, paired, single
-from harness.stats.power import design_of, left_open
+from harness.stats.intervals import leave_one_out, paired, single
 from harness.stats.resampling import bca, bootstrap, permutation_p
 from harness.stats.sums import Clusters, Sums
 
@@ -309,7 +308,6 @@ GRADES = [
     *(Graded(1, items, r, largest=6) for items in (20, 60, 400) for r in (0.3, 0.8)),
 ]
 SETTINGS: list[Setting | Graded] = [*PAIRS, *GRADES]
-PLANS = [Setting(items, gap=0.04, largest=largest) for items in (300, 600) for largest in (6, 40)]
 BAND = (0.935, 0.965)
 
 
@@ -360,67 +358,6 @@ def calibrate(setting: Setting | Graded, sims: int, seed: int = 0) -> list[Row]:
         rejected = float(np.mean([check.rejected for check in many]))
         rows.append(Row(setting, counted, figure, method, len(many), len(told) / len(many), covered, width, rejected))
     return rows
-
-
-class Planned(NamedTuple):
-    """What small runs said an effect takes, and how often runs of that size then showed it."""
-
-    setting: Setting
-    """Of the small runs; its gap is the effect."""
-    items: float
-    """The number in the middle of what the small runs said."""
-    quartiles: tuple[float, float]
-    shown: float
-    """Share of simulated runs of `items` items whose interval told the effect from 0; 80 % was promised."""
-    held: float
-    """Share of the small runs between whose ends the number lay that their own mean variance asks; 80 % meant."""
-    sims: int
-
-
-def planned(setting: Setting, sims: int, seed: int = 0) -> Planned:
-    """Plan from each of `sims` small runs, as `harness power` does, and simulate what was planned."""
-    draw = np.random.default_rng([seed, 1000])
-    metric = METRICS["pair"]["accuracy"]
-
-    def once(setting: Setting, clusters: Clusters, frame: Tally) -> tuple[Sums, Sums]:
-        base, cand = simulate(setting, frame, draw)
-        return sums(metric, base, clusters), sums(metric, cand, clusters)
-
-    clusters, frame = layout(setting)
-    said, found = [], []
-    for _ in range(sims):
-        b, c = once(setting, clusters, frame)
-        known = design_of(paired(b, c, clusters))
-        assert known is not None, "simulated judges differ somewhere"
-        of_clusters = [jackknife(leave_one_out(side), clusters).mean(axis=1) for side in (b, c)]
-        forms = [known.varied(times) for times in left_open((of_clusters[1] - of_clusters[0]) ** 2)]
-        said.append([setting.items * form.needed(setting.gap, "items") for form in forms])
-        found.append(known)
-    middle = float(np.median([one[0] for one in said]))
-    typical = replace(found[0], items=found[0].items._replace(variance=np.mean([k.items.variance for k in found])))
-    asked = setting.items * typical.needed(setting.gap, "items")
-    larger = replace(setting, items=round(middle))
-    clusters, frame = layout(larger)
-    shown = [paired(*once(larger, clusters, frame), clusters).low > 0 for _ in range(sims)]
-    low, high = np.percentile([one[0] for one in said], [25, 75])
-    held = float(np.mean([low <= asked <= high for _, low, high in said]))
-    return Planned(setting, middle, (float(low), float(high)), float(np.mean(shown)), held, sims)
-
-
-def report_plans(rows: list[Planned]) -> str:
-    """Write the table of plans."""
-    text = ["## Plans", "", "`harness power` on small runs with a gap: the items that it says show the gap in 80 % of"]
-    text += ["runs (its middle and quartiles over small runs), how often runs of the middle size showed it, and how"]
-    text += ["often its range, meant for 80 %, held the number that the mean variance asks.", ""]
-    text += ["| small runs | clusters | items said | shown then | in the range |"]
-    text += ["| --- | ---: | ---: | ---: | ---: |"]
-    for row in rows:
-        error = 100 * math.sqrt(row.shown * (1 - row.shown) / row.sims)
-        cells = [row.setting.name, len(layout(row.setting)[0])]
-        cells += [f"{row.items:,.0f} ({row.quartiles[0]:,.0f} to {row.quartiles[1]:,.0f})"]
-        cells += [f"{100 * row.shown:.1f} ± {error:.1f}", f"{100 * row.held:.0f}"]
-        text.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(text) + "\n"
 
 
 def report(rows: list[Row]) -> str:
@@ -493,13 +430,11 @@ def main() -> None:
     rows, started = list[Row](), time.time()
     with ProcessPoolExecutor(options.workers) as pool:
         runs = [pool.submit(calibrate, setting, options.sims, options.seed) for setting in chosen]
-        plans = [pool.submit(planned, setting, options.sims, options.seed) for setting in PLANS if not options.only]
         for setting, run in zip(chosen, runs, strict=True):
             rows += run.result()
             print(f"{time.time() - started:6.0f} s  {setting.name}", flush=True)
-        planning = report_plans([run.result() for run in plans])
     told = "\n".join(summary(rows))
-    print(report(rows) + "\n" + planning + "\n" + told)
+    print(report(rows) + "\n" + told)
     if options.write:
         head = (
             "# Calibration of intervals and tests, on simulated runs\n\n"
@@ -508,7 +443,7 @@ def main() -> None:
             f" {100 * math.sqrt(0.0475 / options.sims):.2f} points.\n\n"
         )
         path = Path(__file__).with_suffix(".md")
-        path.write_text(head + told + "\n\n" + report(rows) + "\n" + planning, encoding="utf-8")
+        path.write_text(head + told + "\n\n" + report(rows), encoding="utf-8")
         print(f"written: {path.name}")
 
 
