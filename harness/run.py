@@ -124,14 +124,12 @@ def execute(
 
 
 def asked_too_early(config: RunConfig) -> list[str]:
-    """Say of which tasks a judge that learns to reason first is asked for its verdict at once."""
-    if config.sft is None or config.sft.rationale == "none":
+    """Say where a judge that learns to reason first is asked for its verdict at once."""
+    if config.sft is None or config.sft.rationale == "none" or "logprob" not in config.protocols.values():
         return []
-    early = [f"--protocol {spec}" for spec in sorted(set(config.protocols.values())) if spec == "logprob"]
     return [
-        f"{spec} asks for the verdict at once, and this judge learns to write a rationale before it (sft.rationale): "
-        "expect less of it. --protocol reasoned counts P(verdict) after the rationale."
-        for spec in early
+        "--protocol logprob asks for the verdict at once, and this judge learns to write a rationale before it "
+        "(sft.rationale): expect less of it. --protocol reasoned counts P(verdict) after the rationale."
     ]
 
 
