@@ -1,11 +1,12 @@
 """Verbs about the folders of runs: what sets them apart, and how they go."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness.cli import main
-from harness.records import RunFolder
 from tests.toys import make_items, make_judgments, write
 
 
@@ -53,6 +54,13 @@ def test_only_runs_of_the_results_folder_are_removed(results: Path, capsys, name
 
 
 def test_a_run_that_is_worked_on_stays(results: Path, capsys) -> None:
-    with RunFolder(results / "runs/one").locked():
+    # by another process: lmms-eval, once it is loaded, lets one process take its own locks again
+    code = "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); print(); input()"
+    command = [sys.executable, "-c", code, str(results / "runs/one/.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
         assert main(["rm", "one", "--yes"]) == 2
+        holder.communicate("\n")
+    assert "another process is working on" in capsys.readouterr().err
     assert (results / "runs/one/run.json").exists()
