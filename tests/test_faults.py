@@ -126,25 +126,35 @@ def finished(results: Path) -> tuple[object, ...]:
 FAULTS_IN_A_ROW = 4
 
 
-@pytest.mark.parametrize("fault", ["kill", "ENOSPC", "EIO"])
-def test_a_training_that_fails_again_and_again_ends_as_one_that_never_did(tmp_path: Path, fault: str) -> None:
+def training(results: Path, place: int = 0, fault: str = "") -> Case:
+    """A whole run into a folder, to fail at one of its operations, or at none if that is 0."""
     command = ["run", "--recipe", "carevl", "--baseline", "none", "--tasks", "vlrewardbench", "--resume", *sets(*SMALL)]
+    (results / "tmp").mkdir(parents=True, exist_ok=True)
+    environment = {"HARNESS_RESULTS": str(results), "TMPDIR": str(results / "tmp")}
+    return Case(command, str(results), place, fault if place else "", environment)
 
-    def case(results: Path, place: int) -> Case:
-        (results / "tmp").mkdir(parents=True, exist_ok=True)
-        environment = {"HARNESS_RESULTS": str(results), "TMPDIR": str(results / "tmp")}
-        return Case(command, str(results), place, fault if place else "", environment)
 
-    (whole,) = carried_out([case(tmp_path / "whole", 0)], "--training")
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, tuple[object, ...]]:
+    """A training that nothing befell: how it ended, and what it came to."""
+    results = tmp_path_factory.mktemp("unbroken")
+    (whole,) = carried_out([training(results)], "--training")
     assert whole.code == 0, whole.said
-    expected = finished(tmp_path / "whole")
+    return whole, finished(results)
+
+
+@pytest.mark.parametrize("fault", ["kill", "ENOSPC", "EIO"])
+def test_a_training_that_fails_again_and_again_ends_as_one_that_never_did(
+    unbroken: tuple[Outcome, tuple[object, ...]], tmp_path: Path, fault: str
+) -> None:
+    whole, expected = unbroken
     rng, tried, chain = random.Random(f"{FIRST} {fault}"), 0, 0
     while tried < KILLS:
         results, chain = tmp_path / f"{chain}", chain + 1
         places = [
             rng.randint(1, whole.operations // (1 + before)) for before in range(min(FAULTS_IN_A_ROW, KILLS - tried))
         ]
-        *broken, last = carried_out([case(results, place) for place in (*places, 0)], "--training")
+        *broken, last = carried_out([training(results, place, fault) for place in (*places, 0)], "--training")
         told = f"HARNESS_FAULTS_SEED={FIRST}, folder {chain - 1}, operations {places}"
         for one in broken:
             if fault == "kill":
