@@ -134,7 +134,7 @@ def test_any_bytes_are_a_sweep_or_one_line(tmp_path_factory: pytest.TempPathFact
         read_sweep(path)
 
 
-ON_TEST_SCENES = ("regimes", "regimes-unseen", "negatives", "baselines")
+ON_TEST_SCENES = ("regimes", "regimes-unseen", "negatives", "baselines", "few-captions")
 """Sweeps whose settings were fixed before; all others choose, and choose on dev scenes."""
 
 
