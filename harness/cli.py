@@ -20,6 +20,7 @@ from harness.help_texts import (
     COMPARE_HELP,
     CONTAMINATION_HELP,
     DIFF_HELP,
+    EXPORT_HELP,
     GATE_HELP,
     JUDGE_HELP,
     LEADERBOARD_HELP,
@@ -29,6 +30,7 @@ from harness.help_texts import (
     RM_HELP,
     RUN_HELP,
     SCORE_HELP,
+    SERVE_HELP,
     SWEEP_HELP,
     VALIDATE_HELP,
 )
@@ -253,6 +255,30 @@ def build_parser() -> Parser:
     judge.add_argument("--set", metavar="K=V", action="append", default=[], help="judging.X or engine.X; repeatable")
     judge.add_argument("--resume", action="store_true", help="go on with a file that was begun")
 
+    export = verbs.add_parser(
+        "export", help="a judge as a folder to share", description=EXPORT_HELP, formatter_class=raw
+    )
+    export.add_argument("run", metavar="RUN", help="name or folder of a finished run, or run:NAME[:SEED]")
+    export.add_argument("folder", metavar="DIR", type=Path, help="where to; an earlier export there is replaced")
+    export.add_argument("--seed", metavar="N", type=int, help="which checkpoint of the run (default: the first)")
+    export.add_argument("--merge", action="store_true", help="merge a LoRA adapter into its base model")
+    export.add_argument(
+        "--baseline", metavar="RUN", help="what the card compares with, or `none` (default: told below)"
+    )
+    export.add_argument("--license", metavar="ID", help="the model's licence, as the hub names it, such as apache-2.0")
+    export.add_argument("--push-to-hub", metavar="OWNER/NAME", dest="repo", help="send it there, once you said yes")
+    export.add_argument("--public", action="store_true", help="let everybody see it there (default: private)")
+    export.add_argument("--yes", action="store_true", help="do not ask before it is sent")
+    _include(export)
+
+    serve = verbs.add_parser("serve", help="a judge at an address", description=SERVE_HELP, formatter_class=raw)
+    serve.add_argument("model", metavar="JUDGE", help="run:NAME[:SEED], a checkpoint's folder, or OWNER/NAME")
+    serve.add_argument("--engine", choices=("transformers", "vllm", "ray"), help="who answers (default: transformers)")
+    serve.add_argument("--host", metavar="HOST", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
+    serve.add_argument("--port", metavar="PORT", type=_port, default=8000, help="0 for a free one (default: 8000)")
+    serve.add_argument("--token", metavar="VARIABLE", help="the environment variable that holds the token to be shown")
+    serve.add_argument("--set", metavar="K=V", action="append", default=[], help="judging.X or engine.X; repeatable")
+
     board = verbs.add_parser(
         "leaderboard", help="tables of finished runs", description=LEADERBOARD_HELP, formatter_class=raw
     )
@@ -283,6 +309,13 @@ def _count(text: str) -> int:
     """Read a number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    """Read the number of a port; 0 is any that is free."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; write a number up to 65535")
     return int(text)
 
 

@@ -274,6 +274,44 @@ Exit codes: 0 done; 2 usage, or a row that is wrong; 4 some rows have no verdict
 """
 
 
+EXPORT_HELP = """\
+Write a trained judge as a folder that others can use: weights, processor, chat template, the words it is asked in, and
+a model card with its figures.
+
+  harness export carevl-embedded-vlrewardbench-59387d31 my-judge
+      the first seed's checkpoint; --seed 2, or run:carevl-embedded-vlrewardbench-59387d31:2, is another's
+
+  harness export RUN my-judge --merge --license apache-2.0
+      a LoRA adapter merged into its base; without --merge it stays an adapter that names its base on the hub
+
+  harness export RUN my-judge --push-to-hub OWNER/NAME
+      shows which files would be sent, and sends them, private, once you say yes
+
+The card compares the run with its baseline: by default the newest finished run of the recipe's own baseline with the
+same settings, seeds and code, as `harness run` trains it. Figures are counted anew from the run's files, and files of
+the checkpoint whose hashes do not match are not exported. A folder that holds anything else is never overwritten.
+Exit codes: 0 done; 2 usage; 4 the run is unfinished.
+"""
+
+
+SERVE_HELP = """\
+Serve a judge at an OpenAI-compatible address, for programs that speak to one.
+
+  harness serve run:carevl-embedded-vlrewardbench-59387d31
+      at http://127.0.0.1:8000/v1, until Ctrl-C; it also prints the line by which vLLM would serve the same files
+
+  harness serve my-judge --engine vllm --port 8001
+      answered by vLLM, where there is one
+
+  export JUDGE_TOKEN=...; harness serve my-judge --host 0.0.0.0 --token JUDGE_TOKEN
+      for other machines; they must send the token that the variable holds
+
+Answered are /v1/models, /v1/chat/completions (one user message of texts and images, the images as data URLs) and
+/health. Greedy unless a request says a temperature. Nothing is ever fetched.
+Exit codes: 0 stopped by Ctrl-C or SIGTERM; 2 usage.
+"""
+
+
 CONTAMINATION_HELP = """\
 Find the training pairs that a benchmark holds too. A pair is an item where image and question are: images are known
 again re-encoded and resized, questions whatever their case, spaces and punctuation.

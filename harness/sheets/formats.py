@@ -165,12 +165,12 @@ def to_md(sheets: Sequence[Sheet]) -> str:
         rows = [[_md_cell(cell) for cell in row] for row in sheet.rows]
         table = tabulate(
             rows,
-            headers=[_md(column.heading) for column in sheet.columns],
+            headers=[md_text(column.heading) for column in sheet.columns],
             tablefmt="pipe",
             colalign=["right" if column.numeric else "left" for column in sheet.columns] if rows else None,
             disable_numparse=True,
         )
-        parts.append("\n\n".join([f"### {_md(sheet.title)}", table, *(_md(note) for note in sheet.notes)]))
+        parts.append("\n\n".join([f"### {md_text(sheet.title)}", table, *(md_text(note) for note in sheet.notes)]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -179,12 +179,13 @@ _MD_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "\\": "&#
 _MD_SPECIAL = re.compile(r"[`*_\[\]~$#!]|^[-+=]|(?<=^\d)[.)]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
 
-def _md(text: str) -> str:
+def md_text(text: str) -> str:
+    """Write a text of anybody as plain text in Markdown."""
     return isolated(text, _md_escaped)
 
 
 def _md_cell(cell: Cell) -> str:
-    shown = _md(cell.shown)
+    shown = md_text(cell.shown)
     return f"**{shown}**" if shown and cell.mark == "best" else shown
 
 

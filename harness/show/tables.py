@@ -14,15 +14,16 @@ from harness.show.contamination import contamination_of
 from harness.stats.intervals import Estimate
 
 
-def results_sheets(results: Sequence[tuple[str, TaskResult]]) -> list[Sheet]:
+def results_sheets(results: Sequence[tuple[str, TaskResult]], names: Sequence[str] = ()) -> list[Sheet]:
     """Make the table of runs, one row each, and where slices are many a table of those.
 
     Args:
         results: role (`candidate`, `baseline` or nothing) and counted result.
+        names: what each is called, where that is not for its recipe or model to say.
     """
     _, first = results[0]
     slices = slices_of([result for _, result in results])
-    metrics, names = _metrics(first, slices), names_of([result for _, result in results])
+    metrics, names = _metrics(first, slices), names or names_of([result for _, result in results])
     named = [_named(name, role, result) for name, (role, result) in zip(names, results, strict=True)]
     rows = []
     for name, (_, result) in zip(named, results, strict=True):

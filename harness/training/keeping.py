@@ -21,13 +21,14 @@ INFO = "info.json"
 """File of an artifact that says what it is; written last."""
 
 
-def seal(part: Path, path: Path, report: dict[str, Any]) -> None:
+def seal(part: Path, path: Path, report: dict[str, Any], option: str = "results folder (HARNESS_RESULTS)") -> None:
     """Make the artifact `path` of the finished folder `part`; a power cut leaves it whole or absent.
 
     Args:
         part: the folder that a stage has filled.
         path: where the artifact belongs; what stands there goes.
         report: what the stage reported, with its seconds and its memory.
+        option: the option that names another place.
 
     Raises:
         HarnessError: if the disk is full or may not be written.
@@ -51,7 +52,7 @@ def seal(part: Path, path: Path, report: dict[str, Any]) -> None:
         part.rename(path)
         flush(path.parent)
     except OSError as error:
-        raise unwritable(path, error, "results folder (HARNESS_RESULTS)") from error
+        raise unwritable(path, error, option) from error
 
 
 def report_of(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from harness.verbs.listing import ls
 from harness.verbs.planning import validate
 from harness.verbs.removing import rm
 from harness.verbs.running import run
+from harness.verbs.sharing import export, serve
 from harness.verbs.sweeping import sweep
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "compare",
     "contamination",
     "diff",
+    "export",
     "gate",
     "judge",
     "leaderboard",
@@ -27,6 +29,7 @@ __all__ = [
     "rm",
     "run",
     "score",
+    "serve",
     "sweep",
     "validate",
 ]

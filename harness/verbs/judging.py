@@ -26,7 +26,7 @@ def judge(options: Namespace) -> ExitCode:
     from harness.show.console import Screen, libraries_to
     from harness.verdicts import read_asked
 
-    model, settings = checkpoint_of(options.model), _settings(options.set)
+    model, settings = checkpoint_of(options.model), asking_settings(options.set)
     if options.labels and options.labels.suffix != ".parquet":
         raise HarnessError(f"--as-preferences {options.labels} is no parquet file.", "Name one ending in .parquet.")
     about = {
@@ -54,7 +54,7 @@ def judge(options: Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def _settings(assignments: Sequence[str]) -> "JudgingSettings":
+def asking_settings(assignments: Sequence[str]) -> "JudgingSettings":
     """Read `--set judging.X=V`, and `engine`."""
     from pydantic import ValidationError
 
