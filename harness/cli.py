@@ -66,6 +66,7 @@ def build_parser() -> Parser:
         "  harness validate qwen2.5-vl-7b                        what a profile needs: memory, tokens, GPU hours\n"
         "  harness compare BASE CAND                             paired differences, intervals, p; `power` plans\n"
         "  harness judge run:NAME pairs.jsonl -o out.jsonl       the judge that was trained, on your own responses\n"
+        "  harness export RUN DIR                                a folder with its card, to share; or `serve` it\n"
         "  harness gate BASE CAND                                one verdict, one exit code, for CI\n"
         "  harness report BASE CAND                              one page to look at\n"
         "  harness leaderboard                                   every finished run, with ties\n"

@@ -12,7 +12,7 @@ from harness.comparing.findings import by_seed, differ_in, differences, remarks
 from harness.config import differing
 from harness.records.run import StageRecord
 from harness.registry import described_recipe, find_recipes
-from harness.settings import ENGINES, SECTIONS
+from harness.settings import ENGINES, SECTIONS, Section
 from harness.sharing.asking import how_to_ask
 from harness.sharing.metadata import Figures, all_embedded, front_matter, hub_data, training_hub
 from harness.sharing.subject import Subject, public
@@ -157,7 +157,8 @@ def _stages(subject: Subject) -> Sheet:
 
 def _settings(subject: Subject) -> Sheet:
     """List the settings that are not the harness's defaults."""
-    unheeded = {name for kind in (*SECTIONS.values(), *ENGINES) for name in kind.indifferent}
+    kinds: tuple[type[Section], ...] = (*SECTIONS.values(), *ENGINES)
+    unheeded = {name for kind in kinds for name in kind.indifferent}
     rows = []
     for section, kind in SECTIONS.items():
         if isinstance(own := subject.config.get(section), dict):

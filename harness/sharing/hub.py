@@ -1,7 +1,8 @@
 """Sends an exported judge to the hub, once somebody has agreed to the list of files."""
 
+import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from harness.errors import HarnessError
 from harness.texts import harmless
@@ -30,15 +31,9 @@ def refuse_offline(repo: str) -> None:
         HarnessError: in one line.
     """
     from huggingface_hub.constants import is_offline_mode
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
 
-    try:
-        validate_repo_id(repo)
-    except HFValidationError:
-        repo = f"{repo}/"
-    if repo.count("/") != 1:
-        raise HarnessError(f"--push-to-hub {repo.rstrip('/')!r} is no name on the hub.", "Write OWNER/NAME.")
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repo, re.ASCII):
+        raise HarnessError(f"--push-to-hub {repo!r} is no name on the hub.", "Write OWNER/NAME.")
     if is_offline_mode():
         raise HarnessError("--push-to-hub: this machine is told to be offline (HF_HUB_OFFLINE).", "Unset it.")
 
@@ -62,7 +57,7 @@ def push(folder: Path, repo: str, public: bool) -> str:
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
     # the error of whichever client the hub's library has, from which its own is made
-    transport = HfHubHTTPError.__mro__[1]
+    transport = cast(type[Exception], HfHubHTTPError.__mro__[1])
     api = HfApi()
     try:
         try:

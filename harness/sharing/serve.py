@@ -140,8 +140,8 @@ class Address(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """What clients take as their base URL."""
-        host, port = self.server_address[:2]
-        return f"http://{f'[{host!s}]' if ':' in str(host) else host}:{port}/v1"
+        host, port = str(self.server_address[0]), self.server_address[1]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
     def answer(self, worker: Worker, served: str, longest: int) -> None:
         """Answer until something interrupts; then finish what is under way.
