@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 def export(options: Namespace) -> ExitCode:
     """Write a judge as a model folder with its card, and send that to the hub where it is asked for."""
-    needed = ("torch", "transformers", "peft") if options.merge else ("huggingface_hub",)
+    needed = ("torch", "transformers", "peft") if options.merge else ("huggingface_hub", "safetensors")
     require("harness export", "train", needed)
     from harness.records import RunFolder
+    from harness.scratch import scratch
     from harness.sharing import export as exporting
     from harness.sharing.hub import refuse_offline
     from harness.sharing.subject import find_subject
@@ -40,10 +41,7 @@ def export(options: Namespace) -> ExitCode:
         baseline = exporting.find_baseline(subject, roots)
     else:
         baseline = None if options.baseline == "none" else RunFolder(find_run(options.baseline))
-    if options.merge:
-        with libraries_to(options.folder.with_name(f"{options.folder.name}.log")):
-            exporting.export(subject, options.folder, baseline, options.repo or ".", options.license, roots)
-    else:
+    with scratch() as work, libraries_to(work / "log.txt"):
         exporting.export(subject, options.folder, baseline, options.repo or ".", options.license, roots)
     screen = Screen()
     compared = f"compared with {baseline.name}" if baseline else "compared with no baseline (--baseline RUN names one)"

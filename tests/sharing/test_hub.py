@@ -120,8 +120,9 @@ def push(folder: Path, endpoint: str, *more: str) -> str:
 def test_files_are_sent_as_one_private_commit_once_the_card_was_checked(hub: Hub, folder: Path) -> None:
     address = f"http://127.0.0.1:{hub.server_port}"
     assert push(folder, address) == f"{address}/me/judge"
-    assert hub.checked == [(folder / "README.md").read_text()]
-    assert (hub.made[0]["name"], hub.made[0]["private"]) == ("judge", True)
+    # by us before there is a repository, and by the library once more before the commit
+    assert set(hub.checked) == {(folder / "README.md").read_text()}
+    assert (hub.made[0]["name"], hub.made[0]["visibility"]) == ("judge", "private")
     assert sorted(hub.files) == [".eval_results/toy.yaml", "README.md", "config.json"]
 
 
@@ -131,7 +132,7 @@ def test_what_is_public_already_stays_untouched_unless_that_is_said(hub: Hub, fo
     assert "is there already, for everybody to see. Add --public" in push(folder, address)
     assert [*hub.made, *hub.files] == []
     assert push(folder, address, "--public").endswith("/me/judge")
-    assert hub.made[0].get("private") is False
+    assert hub.made[0]["visibility"] == "public"
 
 
 def test_a_card_that_the_hub_refuses_is_not_sent(hub: Hub, folder: Path) -> None:
