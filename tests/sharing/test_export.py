@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import html
 import io
 import json
 import re
@@ -25,7 +26,7 @@ from harness.embedded.data import benchmark_rows
 from harness.engines.engine import Decoding, Question
 from harness.engines.transformers_engine import TransformersEngine
 from harness.judge.checkpoints import folder_fingerprint, resolve, write_base
-from harness.judge.format import EMBEDDED, RewardFormat, load_format
+from harness.judge.format import EMBEDDED, PLAIN, RewardFormat, load_format
 from harness.judge.loading import load_model, load_processor
 from harness.records import RunFolder
 from harness.records.run import StageRecord
@@ -33,6 +34,7 @@ from harness.settings import JudgeSettings, WorldSettings
 from harness.sharing.card import own_stages
 from harness.training.keeping import check_whole, report_of, seal
 from harness.verdicts import Judge
+from tests.toy_qwen import save_tiny_qwen
 from tests.toys import make_items, make_judgments, write
 
 ITEMS = make_items(60)
@@ -123,6 +125,7 @@ def exported(tmp_path: Path, *more: str) -> Path:
 
 
 def refused(capsys, *arguments: str) -> str:
+    capsys.readouterr()
     assert main(["export", *arguments]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
@@ -166,6 +169,19 @@ def test_plain_transformers_answers_as_the_original(trained, tmp_path: Path, mon
     check_whole(out)
     assert report_of(out)["info"]["exported"]["run"] == "mine"
     assert not (out / "log.json").exists()
+
+
+def test_a_real_class_is_asked_in_its_own_way(trained, tmp_path: Path, monkeypatch) -> None:
+    def qwen(folder: Path) -> None:
+        save_tiny_qwen(folder)
+        PLAIN.save(folder)
+
+    trained(qwen, judge={"model": "OWNER/QWEN"})
+    out = exported(tmp_path, "--license", "apache-2.0")
+    answered_alike(out, tmp_path / "results/cache/sft-aaaaaaaaaaaaaaaa", monkeypatch)
+    assert "vllm serve FOLDER --served-model-name FOLDER --dtype float32 --host 127.0.0.1 --port 8000" in page(out)
+    data = metadata_load(out / "README.md") or {}
+    assert (data["base_model"], data["base_model_relation"]) == ("OWNER/QWEN", "finetune")
 
 
 def test_an_adapter_is_merged_for_those_who_lack_its_base(trained, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -232,7 +248,7 @@ def test_the_card_compares_with_the_runs_baseline(trained, tmp_path: Path, capsy
     assert "It is not compared with a baseline here." in page(exported(tmp_path))
     other = baseline(tmp_path / "results")
     told = page(exported(tmp_path))
-    assert compare(load_result(other), load_result(run)).sentence() in told.replace("\\", "")
+    assert compare(load_result(other), load_result(run)).sentence() in html.unescape(told.replace("\\", ""))
     assert "compared with theirs." in capsys.readouterr().out
     assert "It is not compared" in page(exported(tmp_path, "--baseline", "none"))
     # another setting makes it another experiment's
@@ -248,7 +264,7 @@ def test_the_card_says_what_it_must(trained, tmp_path: Path) -> None:
     assert told.index("**Synthetic.**") < told.index("A **judge**")
     for part in (
         "2,400 preference pairs of the embedded synthetic world",
-        "| sft.learning\\_rate |",
+        "| sft.learning\\_rate ",
         "96 rows",
         "this checkpoint, seed 0",
         "distill (2 seeds)",

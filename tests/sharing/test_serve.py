@@ -234,17 +234,35 @@ def test_what_waits_is_asked_together_and_one_failure_costs_one_answer() -> None
     assert engine.closed
 
 
+class Held(Slow):
+    """An engine that answers when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.let_go = threading.Event(), threading.Event()
+
+    def answer(self, questions, decoding, seed=0, done=None) -> list[list[Answer]]:
+        self.begun.set()
+        assert self.let_go.wait(60)
+        return super().answer(questions, decoding)
+
+
 def test_closing_finishes_what_is_under_way_and_turns_the_rest_away() -> None:
-    server = Served(Slow())
-    with ThreadPoolExecutor(2) as pool:
+    engine = Held()
+    server = Served(engine)
+    with ThreadPoolExecutor(3) as pool:
         under_way = pool.submit(server.chat, **say("one"))
-        time.sleep(0.1)
+        assert engine.begun.wait(60)
         waiting = pool.submit(server.chat, **say("two"))
-        time.sleep(0.05)
-        server.close()
-        assert under_way.result()[0] == 200
+        while not server.worker.waiting:
+            time.sleep(0.01)
+        closing = pool.submit(server.close)
         status, reply = waiting.result()
-    assert (status, reply["error"]["message"]) == (503, "The server is closing.")
+        assert (status, reply["error"]["message"]) == (503, "The server is closing.")
+        engine.let_go.set()
+        assert under_way.result()[0] == 200
+        closing.result()
+    assert engine.closed
 
 
 def test_a_token_is_asked_for() -> None:
@@ -316,7 +334,8 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
             ((answer,),) = small.answer([Question((image, "which is better?"))], Decoding(4))
             assert answer.error is None
         finally:
-            server.send_signal(signal.SIGINT)
+            # as a batch system sends it; what runs in the background may be told to ignore SIGINT
+            server.send_signal(signal.SIGTERM)
         rest = server.stdout.read()
         assert server.wait(60) == 0
     assert "vllm" in rest
