@@ -23,7 +23,7 @@ from harness.show.contamination import contamination_of
 from harness.show.tables import notes, results_sheets, title_of
 
 TEMPLATE = Path(__file__).with_name("card.md")
-CAREVL = "CAREVL, whose training method the recipe rebuilds, is arXiv:2503.06260."
+CAREVL = "The harness rebuilds CAREVL, arXiv:2503.06260."
 
 
 def write_card(
