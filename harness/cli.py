@@ -106,6 +106,7 @@ def build_parser() -> Parser:
     run.add_argument("--dry-run", action="store_true", help="check settings and data, and say what would be done")
     run.add_argument("--set", metavar="A.B=C", action="append", default=[], help="override one setting; repeatable")
     run.add_argument("--ray-address", metavar="HOST:PORT", help="the Ray cluster that an engine `ray` works on")
+    _limits(run)
     _include(run)
 
     sweep = verbs.add_parser("sweep", help="vary settings over cells", description=SWEEP_HELP, formatter_class=raw)
@@ -255,6 +256,7 @@ def build_parser() -> Parser:
     judge.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
     judge.add_argument("--set", metavar="K=V", action="append", default=[], help="judging.X or engine.X; repeatable")
     judge.add_argument("--resume", action="store_true", help="go on with a file that was begun")
+    _limits(judge)
 
     export = verbs.add_parser(
         "export", help="a judge as a folder to share", description=EXPORT_HELP, formatter_class=raw
@@ -320,6 +322,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _more_than_nothing(text: str) -> float:
+    """Read a number above 0."""
+    if not 0 < (value := _number(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return value
+
+
 def _days(text: str) -> float:
     """Read a number of days, 0 or more."""
     if not 0 <= (days := _number(text)) < float("inf"):
@@ -350,6 +359,13 @@ def _share(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no level between 0 and 1, such as 0.95")
     return value
+
+
+def _limits(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where this call stops, keeping what is done (exit code 4; --resume goes on)")
+    group.add_argument("--max-minutes", metavar="N", type=_more_than_nothing, help="after N minutes")
+    group.add_argument("--max-requests", metavar="N", type=_count, help="after N requests to models")
+    group.add_argument("--max-cost", metavar="X", type=_more_than_nothing, help="once X is spent, by a server's prices")
 
 
 def _level(parser: argparse.ArgumentParser) -> None:
@@ -434,6 +450,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _stop_when_told()
         options = build_parser().parse_args(arguments)
+        options.typed = list(sys.argv[1:] if arguments is None else arguments)
         if options.verb != "run":
             # statistics multiply small matrices, and threads would only wait for each other; before numpy is loaded
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

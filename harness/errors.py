@@ -57,6 +57,10 @@ class RunIncompleteError(HarnessError):
     exit_code = ExitCode.INCOMPLETE
 
 
+class LimitReachedError(RunIncompleteError):
+    """A limit of `--max-minutes`, `--max-requests` or `--max-cost`; what was done is kept."""
+
+
 DISK_FAILS = (
     errno.ENOSPC,
     errno.EDQUOT,

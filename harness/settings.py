@@ -101,8 +101,22 @@ class ServerSettings(EngineSettings):
     """Seconds before the first retry; each further one waits twice as long."""
     timeout: float = Field(120.0, gt=0)
     """Seconds that an answer may take."""
+    price_in: float | None = Field(None, ge=0)
+    """What a million tokens cost that it reads, in any currency; a million that it writes, in `price_out`."""
+    price_out: float | None = Field(None, ge=0)
 
-    indifferent: ClassVar[frozenset[str]] = frozenset({"api_key", "concurrency", "max_retries", "backoff", "timeout"})
+    indifferent: ClassVar[frozenset[str]] = frozenset(
+        {"api_key", "concurrency", "max_retries", "backoff", "timeout", "price_in", "price_out"}
+    )
+
+    @property
+    def priced(self) -> bool:
+        """Whether it has prices."""
+        return self.price_in is not None or self.price_out is not None
+
+    def price(self, read: int, written: int) -> float:
+        """Say what so many tokens cost; a price that is not given is none."""
+        return (read * (self.price_in or 0) + written * (self.price_out or 0)) / 1e6
 
 
 def _named(value: Any) -> Any:

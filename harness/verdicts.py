@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from harness.data.images import image_bytes
 from harness.data.tables import Field, checked_rows, identifier, read_rows, speech
-from harness.engines.engine import Answer, Decoding, Done, Question, nobody, open_engine
+from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody, open_engine
 from harness.errors import DataError
 from harness.judge.checkpoints import checkpoint_of, resolve
 from harness.judge.format import PLAIN, load_reward_format
@@ -166,7 +166,7 @@ class Judge:
             done: is told how many more answers there are.
 
         Raises:
-            StoppedError: if the engine gives up.
+            StoppedError: if the engine gives up; it holds the verdicts on what was answered whole.
         """
         return self._rewarded(asked, done) if self.rewards else self._answered(asked, done)
 
@@ -178,11 +178,19 @@ class Judge:
             Question((images[id(one)], format_.ask(one.question, *(one.responses[place] for place in order))))
             for one, order in shown
         ]
-        drawn = self._engine.answer(questions, Decoding(self.settings.max_new_tokens or LONGEST), done=done)
-        heard: dict[int, list[Heard]] = {}
-        for (one, order), (answer,) in zip(shown, drawn, strict=True):
-            heard.setdefault(id(one), []).append(_heard(order, answer, read(answer.text, 2)))
-        return [Verdict(one.id, _scores(len(one.responses), heard[id(one)]), tuple(heard[id(one)])) for one in asked]
+        stop: StoppedError | None = None
+        try:
+            drawn = self._engine.answer(questions, Decoding(self.settings.max_new_tokens or LONGEST), done=done)
+        except StoppedError as stopped:
+            drawn, stop = stopped.answers, stopped
+        heard: dict[int, list[Heard]] = {id(one): [] for one in asked}
+        for (one, order), answers in zip(shown, drawn, strict=True):
+            heard[id(one)] += [_heard(order, answer, read(answer.text, 2)) for answer in answers or ()]
+        whole = [one for one in asked if len(heard[id(one)]) == len(_orders(one))]
+        verdicts = [Verdict(one.id, _scores(len(one.responses), h := heard[id(one)]), tuple(h)) for one in whole]
+        if stop:
+            raise StoppedError(stop.why, verdicts)
+        return verdicts
 
     def _rewarded(self, asked: Sequence[Asked], done: Done) -> list[Verdict]:
         from harness.engines.reward_engine import Response

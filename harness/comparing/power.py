@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from harness.comparing.comparison import Comparison, Difference
 from harness.counting.metrics import Metric
@@ -81,18 +82,43 @@ def plan(comparison: Comparison, difference: Difference, effect: float) -> tuple
     ]
 
 
+class Needs(NamedTuple):
+    """What shows an effect in 4 cases of 5, each alone, as times what there is.
+
+    Infinity where no number is enough, NaN where it is not known.
+    """
+
+    items: tuple[float, float, float]
+    """The middle of what these data leave open, and its ends in 4 cases of 5; at least 1."""
+    repeats: float
+    seeds: float
+    both: float
+    """Items and seeds together."""
+
+
+def needs(comparison: Comparison, difference: Difference, known: Design, effect: float) -> Needs | None:
+    """Reckon what shows `effect`; None where these data do."""
+    level, protocol = difference.level, comparison.candidate.protocol
+    if known.detectable(level=level) <= effect:
+        return None
+    forms = _range(comparison, difference, known)
+    middle, low, high = (max(1.0, form.needed(effect, "items", level)) for form in forms)
+    told = protocol.varies and protocol.repeats > 1
+    repeats = known.needed(effect, "repeats", level) if told else math.nan
+    seeds, both = (known.needed(effect, what, level) if known.seeds else math.nan for what in ("seeds", "both"))
+    return Needs((middle, low, high), repeats, seeds, both)
+
+
 def settle(comparison: Comparison, difference: Difference, known: Design, effect: float) -> list[str]:
     """Say what would show `effect` in 4 cases of 5: more items, repeats or seeds, each alone."""
-    level = difference.level
-    if known.detectable(level=level) <= effect:
+    found = needs(comparison, difference, known, effect)
+    if found is None:
         return [f"These data are enough for {sized(effect, difference.metric)}: 80 % power or more."]
     return [
-        _more_items(
-            comparison, [form.needed(effect, "items", level) for form in _range(comparison, difference, known)]
-        ),
-        *_more_repeats(comparison, known, known.needed(effect, "repeats", level)),
-        _more_seeds(comparison, known, known.needed(effect, "seeds", level)),
-        *_more_of_both(comparison, known, known.needed(effect, "both", level)),
+        _more_items(comparison, found.items),
+        *_more_repeats(comparison, known, found.repeats),
+        _more_seeds(comparison, found.seeds),
+        *_more_of_both(comparison, found.both),
     ]
 
 
@@ -112,7 +138,7 @@ def _more_items(comparison: Comparison, times: Sequence[float]) -> str:
     asked, there = comparison.items, comparison.candidate.task.data_items
     if math.isinf(times[0]):
         return "Items: no number of them is enough, while the seeds differ as they do."
-    needed, low, high = (asked * max(1.0, each) for each in times)
+    needed, low, high = (asked * each for each in times)
     held = f"the data have {there}" if needed <= there else f"the data have only {there}"
     known = f"{about(low)} to {about(high)}, as these data tell"
     return f"Items: about {about(needed)} instead of {asked:,} ({known}); {held}."
@@ -139,32 +165,44 @@ def _more_repeats(comparison: Comparison, known: Design, times: float) -> list[s
     return [f"Repeats: {protocol.name}:{math.ceil(protocol.repeats * times)} instead of {protocol.spec}."]
 
 
-def _more_seeds(comparison: Comparison, known: Design, times: float) -> str:
-    if not known.seeds:
+def seeds_of(comparison: Comparison) -> int:
+    """Count the seeds, on the side that has more."""
+    return max(len(side.tallies) for side in (comparison.baseline, comparison.candidate))
+
+
+def _more_seeds(comparison: Comparison, times: float) -> str:
+    if math.isnan(times):
         return "Seeds: one a side, so what another would buy is not known; --seeds 0,1,2 tells."
-    seeds = max(len(side.tallies) for side in (comparison.baseline, comparison.candidate))
+    seeds = seeds_of(comparison)
     if math.isinf(times):
         return "Seeds: no number of them is enough, with these items."
     return f"Seeds: {math.ceil(seeds * times)} instead of {seeds}."
 
 
-def _more_of_both(comparison: Comparison, known: Design, times: float) -> list[str]:
-    if not known.seeds or math.isinf(times):
+def _more_of_both(comparison: Comparison, times: float) -> list[str]:
+    if not math.isfinite(times):
         return []
-    seeds = max(len(side.tallies) for side in (comparison.baseline, comparison.candidate))
-    items = math.ceil(comparison.items * times)
+    seeds, items = seeds_of(comparison), math.ceil(comparison.items * times)
     return [f"Items and seeds together: about {about(items)} items and {math.ceil(seeds * times)} seeds."]
 
 
-def _what_if(comparison: Comparison, difference: Difference, known: Design) -> Sheet:
-    seeds = max(len(side.tallies) for side in (comparison.baseline, comparison.candidate))
+def what_if(comparison: Comparison, difference: Difference, known: Design) -> list[tuple[int, dict[int, float]]]:
+    """Reckon the smallest difference that more items would show, by the number of items and of seeds."""
+    seeds = seeds_of(comparison)
     more = [seeds, seeds + 1, 2 * seeds] if known.seeds else [seeds]
-    metric, level = difference.metric, difference.level
-    rows = []
-    for times in WHAT_IF:
-        figures = (known.detectable(items=times, seeds=number / seeds, level=level) for number in more)
-        rows.append((count(comparison.items * times), *(Cell(figure, points(figure, metric)) for figure in figures)))
-    named = [f"{number} seed{'s' * (number > 1)}" for number in more]
+    return [
+        (
+            comparison.items * times,
+            {n: known.detectable(items=times, seeds=n / seeds, level=difference.level) for n in more},
+        )
+        for times in WHAT_IF
+    ]
+
+
+def _what_if(comparison: Comparison, difference: Difference, known: Design) -> Sheet:
+    metric, found = difference.metric, what_if(comparison, difference, known)
+    rows = [(count(items), *(Cell(f, points(f, metric)) for f in figures.values())) for items, figures in found]
+    named = [f"{number} seed{'s' * (number > 1)}" for number in found[0][1]]
     unit = "points" if metric.percent else metric.unit
     synthetic = " (synthetic items)" if comparison.candidate.task.synthetic else ""
     columns = (Column("items", "count"), *(Column(name, "number") for name in named))

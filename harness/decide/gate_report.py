@@ -4,32 +4,16 @@
 with 2, 3 and 4: a test that came to no result, which CI systems show as not passed, as the exit code does.
 The others are `skipped`: reported, not gated.
 
-**JSON**, schema `harness-gate/1`; a figure that is not estimable is null:
-
-| key | what |
-| --- | --- |
-| `schema` | `harness-gate/1`; another number where a key changes its meaning or goes |
-| `verdict` | `pass`, `regression`, `no improvement`, `inconclusive`, or `none` where nothing was ruled |
-| `exit_code` | 0, 1, 1, 3, or 2 and 4 |
-| `why` | the lines that were printed |
-| `terms` | `require` (`not-worse` or `improvement`), `margin` in the metric's own unit, `alpha`, `metric` |
-| `task` | `name`, `protocol`, `data`, `data_fingerprint`, `synthetic`, `items` compared, `unmatched` items |
-| `baseline`, `candidate` | `run`, `seeds`, `revision` of the harness, `checkpoints` by seed |
-| `decisive` | the name of the metric that decided |
-| `metrics` | `name`, `kind` (`headline` or `slice`), `lower_is_better`, `baseline`, `candidate`, and of their \
-difference `difference`, `error`, `low`, `high`, `level`, `p`, `adjusted_p` (Holm, slices only) |
-
-From `task` on, null or empty where nothing was ruled.
+**JSON**, schema `harness-gate/1`: its fields are in docs/json.md.
 """
 
-import json
 import math
 from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
 from harness.comparing.comparison import Difference, format_p
+from harness.comparing.fields import metric_fields, side, strict, task_fields
 from harness.comparing.findings import differences, remarks, signed
-from harness.counting.results import TaskResult
 from harness.decide.gate import Ruling
 from harness.errors import ExitCode
 from harness.sheets.formats import to_md
@@ -114,52 +98,18 @@ def as_json(ruling: Ruling) -> str:
         "metrics": [],
     }
     if comparison is not None and ruling.decisive is not None:
-        task = comparison.candidate.task
         record |= {
             "task": {
-                "name": task.task,
-                "protocol": task.protocol,
-                "data": task.data,
-                "data_fingerprint": task.data_fingerprint,
-                "synthetic": task.synthetic,
+                **task_fields(comparison.candidate),
                 "items": comparison.items,
                 "unmatched": comparison.unmatched,
             },
-            "baseline": _side(comparison.baseline),
-            "candidate": _side(comparison.candidate),
+            "baseline": side(comparison.baseline, comparison.names[0]),
+            "candidate": side(comparison.candidate, comparison.names[1]),
             "decisive": ruling.decisive.metric.name,
-            "metrics": [_metric(d, "headline") for d in comparison.headline]
-            + [_metric(d, "slice") for d in comparison.slices],
+            "metrics": [metric_fields(comparison, difference) for difference in comparison.differences],
         }
-    return json.dumps(record, indent=1) + "\n"
-
-
-def _side(result: TaskResult) -> dict[str, object]:
-    run = result.run
-    return {
-        "run": run.name,
-        "seeds": list(result.tallies),
-        "revision": run.revision,
-        "checkpoints": run.checkpoints,
-    }
-
-
-def _metric(difference: Difference, kind: str) -> dict[str, object]:
-    got = difference.estimate
-    figures = {
-        "baseline": difference.baseline,
-        "candidate": difference.candidate,
-        "difference": got.value,
-        "error": got.error,
-        "low": got.low,
-        "high": got.high,
-        "level": difference.level,
-        "p": got.p,
-        "adjusted_p": difference.adjusted_p,
-    }
-    known = {key: None if value is None or math.isnan(value) else value for key, value in figures.items()}
-    metric = difference.metric
-    return {"name": metric.name, "kind": kind, "lower_is_better": metric.lower_is_better, **known}
+    return strict(record)
 
 
 def _title(ruling: Ruling) -> str:

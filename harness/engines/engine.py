@@ -56,11 +56,16 @@ class Answer(NamedTuple):
     p_first: float | None = None
     """P(first) against P(second) at the token that named the verdict; None where it named none, or no engine tells."""
     tokens: int | None = None
+    """Tokens that were written."""
     error: str | None = None
+    prompt_tokens: int | None = None
+    """Tokens that were read for it, images included; 0 where another answer to the same request has them."""
+    requests: int | None = None
+    """Requests that it took, those that failed included; 0 likewise."""
 
-
-REFUSED = "refused: "
-"""How the error of a question begins that was refused for good, so that --resume does not ask it again."""
+    def again(self, count: int) -> "list[Answer]":
+        """Give it `count` times, asked once."""
+        return [self, *[self._replace(prompt_tokens=0, requests=0)] * (count - 1)]
 
 
 REFUSED = "refused: "

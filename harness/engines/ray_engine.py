@@ -22,10 +22,11 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody, open_engine, open_scorer
+from harness.engines.meter import free, meter
 from harness.errors import HarnessError, RunIncompleteError
 from harness.judge.checkpoints import resolve, revised
 from harness.judge.format import load_format
-from harness.settings import AnsweringSection, ExpertSettings, JudgeSettings, RaySettings
+from harness.settings import AnsweringSection, ExpertSettings, JudgeSettings, RaySettings, ServerSettings
 
 AGAIN = 3
 """How often a worker that died is started again, and a shard given out again."""
@@ -73,32 +74,41 @@ class _Pool:
         actor = ray.remote(max_restarts=AGAIN, max_task_retries=AGAIN, num_gpus=settings.gpus_per_worker)(_Worker)
         self.workers = [actor.remote(opens) for _ in range(settings.workers)]
 
-    def run(self, method: str, pieces: Sequence[tuple[str, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
-        """Yield the place of each shard and what came of it, as they are finished.
+    def run(self, method: str, pieces: Sequence[tuple[str, tuple[Any, ...]]]) -> Iterator[tuple[int, Any, bool]]:
+        """Yield the place of each shard, what came of it, and whether it was asked now, as they are finished.
 
         Args:
             method: of the engine.
             pieces: the key of each shard, and the method's arguments for it.
+
+        Raises:
+            LimitReachedError: once the shards under way are finished.
         """
-        owed = []
+        owed, over = list[int](), None
         for place, (key, _) in enumerate(pieces):
             if (path := self.shards / f"{key}.parquet").exists():
-                yield place, json.loads(pyarrow.parquet.read_table(path).column("result")[0].as_py())
+                yield place, json.loads(pyarrow.parquet.read_table(path).column("result")[0].as_py()), False
             else:
                 owed.append(place)
         waiting: dict[Any, tuple[int, Any]] = {}
         idle = [worker for worker in self.workers for _ in range(2)]
         while owed or waiting:
+            if owed and (over := meter().reached()):
+                owed = []
             while owed and idle:
                 place, worker = owed.pop(0), idle.pop(0)
                 waiting[worker.work.remote(method, pieces[place][1])] = place, worker
+            if not waiting:
+                break
             (ready,), _ = ray.wait(list(waiting), num_returns=1)
             place, worker = waiting.pop(ready)
             idle.append(worker)
             result = self._get(ready)
             if not isinstance(result, _Stopped):
                 self._keep(pieces[place][0], result)
-            yield place, result
+            yield place, result, True
+        if over:
+            raise over
 
     def _get(self, reference: Any) -> Any:
         try:
@@ -170,6 +180,8 @@ class RayEngine:
         self.identity = [ref.fingerprint, settings.decisive()]
         self.shard_size = settings.engine.shard_size
         inner = settings.model_copy(update={"engine": settings.engine.of})
+        holder = settings.engine.of
+        self.price = holder.price if isinstance(holder, ServerSettings) else free
         self.pool = _Pool(lambda: open_engine(judge, inner, work / "worker"), settings.engine, work / "shards")
 
     @property
@@ -203,10 +215,12 @@ class RayEngine:
         shards = [questions[start : start + self.shard_size] for start in starts]
         pieces = [(_key(self.identity, method, how, shard), (shard, *how)) for shard in shards]
         try:
-            for place, result in self.pool.run(method, pieces):
+            for place, result, now in self.pool.run(method, pieces):
                 given = result.answers if isinstance(result, _Stopped) else result
                 for offset, drawn in enumerate(given):
-                    answers[starts[place] + offset] = None if drawn is None else _answers(drawn, method)
+                    answers[starts[place] + offset] = found = None if drawn is None else _answers(drawn, method)
+                    # it is counted here: a worker's own meter knows nothing of the others'
+                    meter().asked(found if found and now else (), self.price)
                 if isinstance(result, _Stopped):
                     raise RunIncompleteError(result.why, "--resume asks what is owed.")
                 done(len(given))
@@ -249,7 +263,8 @@ class RayScorer:
         starts = range(0, len(texts), self.shard_size)
         shards = [texts[start : start + self.shard_size] for start in starts]
         scores = [0.0] * len(texts)
-        for place, result in self.pool.run("score", [(_key(self.identity, shard), (shard,)) for shard in shards]):
+        pieces = [(_key(self.identity, shard), (shard,)) for shard in shards]
+        for place, result, _ in self.pool.run("score", pieces):
             scores[starts[place] : starts[place] + len(result)] = result
             done(len(result))
         return scores

@@ -1,12 +1,14 @@
 """Many questions, with every finished chunk of answers on the disk."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.engines.engine import Answer, Decoding, Done, Engine, Question, StoppedError
+from harness.engines.meter import meter
 from harness.errors import HarnessError, RunIncompleteError
+from harness.records.usage import NAMES, total
 
 
 def write_answers(
@@ -22,7 +24,7 @@ def write_answers(
     """Answer questions chunk by chunk and append a JSON line for each; after a crash only what is owed is asked.
 
     Args:
-        path: the file of lines; each also holds `place`, that of its question.
+        path: the file of lines; each also holds `place`, that of its question, and what its answers `took`.
         engine: answers.
         asked: what there is to ask, in order.
         question: makes the question of one of them, images and all, when its turn comes.
@@ -40,6 +42,7 @@ def write_answers(
         owed = [i for i in range(start, min(start + engine.at_once, len(asked))) if i not in kept]
         if not owed:
             continue
+        meter().check()
         stop: HarnessError | None = None
         try:
             answers: Sequence[list[Answer] | None] = engine.answer(
@@ -52,7 +55,8 @@ def write_answers(
             if failed := next((answer.error for answer in drawn or () if answer.error), None):
                 stop = stop or RunIncompleteError(f"an answer failed ({failed}).", "--resume asks only what is owed.")
             elif drawn:
-                lines.append(json.dumps({"place": i, **record(asked[i], drawn)}) + "\n")
+                took = total((answer.requests, answer.prompt_tokens, answer.tokens) for answer in drawn)
+                lines.append(json.dumps({"place": i, "took": took, **record(asked[i], drawn)}) + "\n")
         with path.open("a", encoding="utf-8") as file:
             file.write("".join(lines))
         if stop:
@@ -76,6 +80,12 @@ def _kept(path: Path, engine: Engine, count: int) -> set[int]:
     if path.exists():
         path.write_bytes(b"".join(lines.values()))
     return set(lines)
+
+
+def usage_of(lines: Iterable[dict[str, Any]]) -> dict[str, int | None]:
+    """Sum up what the answers in lines took, for a stage's report; nothing where there are none."""
+    took = [tuple(line["took"]) for line in lines]
+    return dict(zip(NAMES, total(took), strict=True)) if took else {}
 
 
 def read_answers(path: Path) -> list[dict[str, Any]]:

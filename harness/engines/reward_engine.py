@@ -9,6 +9,7 @@ import torch
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from harness.engines.engine import Done, nobody
+from harness.engines.meter import meter
 from harness.engines.transformers_engine import device, free
 from harness.errors import HarnessError
 from harness.judge.format import load_reward_format
@@ -53,6 +54,8 @@ class RewardEngine:
             places = order[start : start + self.batch_size]
             batch = self.collate([self._row(responses[i]) for i in places])
             del batch["labels"]
+            meter().sent(len(places))
+            meter().came(int(batch["attention_mask"].sum()), None)
             found = self.model(**{name: self._placed(value) for name, value in batch.items()})
             for place, value in zip(places, found.float().cpu().tolist(), strict=True):
                 rewards[place] = value

@@ -97,10 +97,14 @@ def _of_the_system(error: BaseException | None) -> str:
 
 
 class Choice(NamedTuple):
-    """One answer of a reply, as the server words it, and its length where the reply tells."""
+    """One answer of a reply, as the server words it, with the tokens written and read where the reply tells.
+
+    What was read for several answers together, the first of them has.
+    """
 
     choice: Any
     tokens: int | None
+    prompt_tokens: int | None = None
 
 
 _Read = TypeVar("_Read")
@@ -241,10 +245,10 @@ class Client:
             refusal = getattr(message, "refusal", None)
             if unwritable := _unwritable(text or (refusal if isinstance(refusal, str) else "")):
                 raise _FailedError(f"a reply that is no answer: {unwritable}")
+        read, written = usage(reply)
         # the usage is of all choices together
-        tokens = getattr(getattr(reply, "usage", None), "completion_tokens", None) if count == 1 else None
-        told = tokens if type(tokens) is int and 0 <= tokens < 2**31 else None
-        return [Choice(choice, told) for choice in choices[:count]]
+        told = written if count == 1 else None
+        return [Choice(choice, told, read if i == 0 or read is None else 0) for i, choice in enumerate(choices[:count])]
 
     def read_scores(self, reply: Any, count: int) -> list[float]:
         """Take the scores out of a reply of `/classify`."""
@@ -298,6 +302,14 @@ class Client:
             line = line.replace(form, "[redacted]")
         line = without_secrets(line).rstrip(".")
         return line if len(line) <= 200 else line[:197] + "..."
+
+
+def usage(reply: Any) -> tuple[int | None, int | None]:
+    """Take the tokens read and the tokens written out of a reply; None where it does not tell."""
+    said = getattr(reply, "usage", None)
+    told = [getattr(said, name, None) for name in ("prompt_tokens", "completion_tokens")]
+    read, written = (count if type(count) is int and 0 <= count < 2**31 else None for count in told)
+    return read, written
 
 
 def _unwritable(text: str) -> str:

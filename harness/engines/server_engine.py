@@ -12,7 +12,8 @@ from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 
 from harness.config import without_secrets
 from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody, seed_of
-from harness.engines.server_client import Choice, Client, RefusedError
+from harness.engines.meter import meter
+from harness.engines.server_client import Choice, Client, RefusedError, usage
 from harness.errors import HarnessError, RunIncompleteError
 from harness.judge.format import PLAIN, JudgeFormat
 from harness.protocols.reading import read_strict
@@ -122,10 +123,15 @@ class ServerEngine:
                 if stops:
                     return
                 body = self._body(questions[request.place], decoding, seed, request, opening)
-                url = urls[request.server]
+                url, sent = urls[request.server], 0
 
                 async def send() -> list[Choice]:
+                    nonlocal sent
+                    meter().check()
+                    meter().sent()
+                    sent += 1
                     reply = await clients[request.server].chat.completions.create(**body)
+                    self._pay(reply, url)
                     return self.client.read_choices(reply, request.samples)
 
                 try:
@@ -134,11 +140,12 @@ class ServerEngine:
                         drawn = [reply] * request.samples
                     else:
                         drawn = [self._read(choice, opening is not None) for choice in reply]
-                    answers[request.place][request.sample : request.sample + request.samples] = drawn
+                    told = [one._replace(requests=0 if i else sent) for i, one in enumerate(drawn)]
+                    answers[request.place][request.sample : request.sample + request.samples] = told
                     self.client.count(drawn[0].error, url)
                 except RefusedError as refusal:
                     refused[request.place] = refusal
-                    answers[request.place] = [Answer("", error=refusal.why)] * decoding.samples
+                    answers[request.place] = Answer("", error=refusal.why, requests=sent).again(decoding.samples)
                     self.client.failed_in_a_row += 1
                     if self.client.given_up:
                         stops.append(refusal)
@@ -160,6 +167,20 @@ class ServerEngine:
             for place in refused:
                 answers[place] = [None] * decoding.samples
         return answers, stops[0] if stops else None
+
+    def _pay(self, reply: Any, url: str) -> None:
+        """Count what a reply cost, whatever it holds.
+
+        Raises:
+            HarnessError: if that cannot be told, and a limit hangs on it.
+        """
+        read, written = usage(reply)
+        if meter().limits.cost is not None and None in (read, written):
+            told = (
+                f"{without_secrets(url)} does not say how many tokens it read and wrote, so --max-cost cannot be kept."
+            )
+            raise HarnessError(told, "Say --max-requests in its place.")
+        meter().came(read, written, self.settings.price(read or 0, written or 0))
 
     def _requests(self, questions: int, decoding: Decoding) -> list[_Request]:
         """Say what is asked of which server; both orders of an item go to one, which has read their image then."""
@@ -211,14 +232,15 @@ class ServerEngine:
         text = (choice.message.content or (refusal if isinstance(refusal, str) else "")).strip()
         steps = getattr(getattr(choice, "logprobs", None), "content", None)
         if not isinstance(steps, list) or not all(isinstance(getattr(step, "token", None), str) for step in steps):
-            return Answer(text, None, given.tokens)
+            return Answer(text, None, given.tokens, prompt_tokens=given.prompt_tokens)
         names = tuple(f"token_id:{token}" for token in self.verdicts) if self.verdicts else ("1", "2")
         if weighed:
             named = steps[:1]
         else:
             better = {"first": names[0], "second": names[1]}.get(str(read_strict(text)))
             named = [step for step in steps if _name(step.token) == better][-1:]
-        return Answer(text, _p_first(named[0], names) if named else None, len(steps))
+        tokens = len(steps) if given.tokens is None else given.tokens
+        return Answer(text, _p_first(named[0], names) if named else None, tokens, prompt_tokens=given.prompt_tokens)
 
 
 def _name(token: str) -> str:
@@ -279,6 +301,9 @@ class ServerScorer:
             body = {"model": self.name, "input": batch, "use_activation": False}
 
             async def send() -> list[float]:
+                # scores that are half there are kept nowhere, so no limit stops them in the middle
+                meter().sent()
+                meter().came(sum(map(len, batch)), None)
                 return self.client.read_scores(await client.post("/classify", body=body, cast_to=object), len(batch))
 
             async with gate:

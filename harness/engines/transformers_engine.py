@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, LogitsProcessor, LogitsProcessorList
 
 from harness.engines.engine import Answer, Decoding, Done, Question, nobody, seed_of
+from harness.engines.meter import meter
 from harness.errors import HarnessError
 from harness.judge.checkpoints import loading, resolve, revised
 from harness.judge.format import PLAIN, JudgeFormat, load_format
@@ -104,6 +105,7 @@ class TransformersEngine:
         for batch in _alike(questions, max(1, self.batch_size // decoding.samples)):
             for place, drawn in zip(batch, self._answer([questions[i] for i in batch], decoding, seed), strict=True):
                 answers[place] = drawn
+                meter().asked(drawn)
             done(len(batch))
         return answers
 
@@ -118,8 +120,11 @@ class TransformersEngine:
         for batch in _alike(questions, self.batch_size):
             inputs = self._encode([questions[i] for i in batch], opening)
             _, odds = self._generate(inputs, Decoding(1))
-            for place, p_first in zip(batch, torch.sigmoid(odds[:, 0].double()).tolist(), strict=True):
-                answers[place] = Answer(format_.judgment("", int(p_first < 0.5)), p_first, 1)
+            p = torch.sigmoid(odds[:, 0].double()).tolist()
+            for place, p_first, read in zip(batch, p, _lengths(inputs), strict=True):
+                text = format_.judgment("", int(p_first < 0.5))
+                answers[place] = Answer(text, p_first, 1, prompt_tokens=read, requests=1)
+                meter().asked([answers[place]])
             done(len(batch))
         return [answers[place] for place in range(len(questions))]
 
@@ -134,12 +139,17 @@ class TransformersEngine:
             shape = (decoding.samples, decoding.max_new_tokens)
             drawn = [np.random.default_rng(seed_of(q, seed)).random(shape) for q in questions]
             drawing = _Draw(torch.from_numpy(np.concatenate(drawn)).to(self.device), decoding)
-        tokens, odds = self._generate(self._encode(questions), decoding, drawing)
+        inputs = self._encode(questions)
+        tokens, odds = self._generate(inputs, decoding, drawing)
         texts = self.processor.batch_decode(tokens, skip_special_tokens=True)
         flat = [
             self._read(text, row, odds[i]) for i, (text, row) in enumerate(zip(texts, tokens.tolist(), strict=True))
         ]
-        return [flat[i : i + decoding.samples] for i in range(0, len(flat), decoding.samples)]
+        of_one = decoding.samples
+        for i, read in enumerate(_lengths(inputs)):
+            shared = (a._replace(prompt_tokens=0, requests=0) for a in flat[i * of_one + 1 : (i + 1) * of_one])
+            flat[i * of_one : (i + 1) * of_one] = flat[i * of_one]._replace(prompt_tokens=read, requests=1), *shared
+        return [flat[i : i + of_one] for i in range(0, len(flat), of_one)]
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _generate(
@@ -213,6 +223,12 @@ GREEDY: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None
 """Sampling is ours (`_Draw`), so the library always takes the likeliest token."""
 
 
+def _lengths(inputs: Any) -> list[int]:
+    """Count the tokens of each prompt, those of its images included, padding not."""
+    lengths: list[int] = inputs["attention_mask"].sum(dim=1).tolist()
+    return lengths
+
+
 def _content(part: Any) -> dict[str, str]:
     return {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
 
@@ -262,6 +278,8 @@ class TransformersScorer:
             self.config.pad_token_id = next(i for i in range(self.config.vocab_size) if i not in used)
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
+            meter().sent(len(batch))
+            meter().came(sum(len(texts[place]) for place in batch), None)
             longest = len(texts[batch[-1]])
             ids = torch.full((len(batch), longest), self.config.pad_token_id)
             mask = torch.zeros_like(ids)

@@ -8,10 +8,11 @@ import torch
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
 
-from harness.engines.engine import Answer, Decoding, Engine, Question, StoppedError
+from harness.engines.engine import Answer, Decoding, Done, Engine, Question, StoppedError, nobody
 from harness.judge.format import PLAIN
 from harness.precision import resolved
 from harness.settings import JudgeSettings, Precision
+from harness.training.stages import Progress
 
 
 @dataclass
@@ -20,12 +21,18 @@ class EngineResult(GenerationResult):  # type: ignore[misc]
 
     p_first: float | None = None
     error: str | None = None
+    requests: int | None = None
 
 
 class JudgeModel(lmms):  # type: ignore[misc]
     """What our models have in common before lmms-eval."""
 
     is_simple = True
+    told: Done = staticmethod(nobody)
+    """Is told how many more requests are answered, while they are."""
+
+    def prepare(self, requests: list[Instance], progress: Progress) -> None:
+        """Do what has to be done before the first of a task's requests; progress is told of it."""
 
     def shown(self, request: Instance) -> dict[str, Any]:
         """Return the document of a request: an item as one presentation shows it."""
@@ -103,21 +110,26 @@ class EngineModel(JudgeModel):
     def _answer(
         self, questions: list[Question], kwargs: dict[str, Any], count: int, seed: int
     ) -> Sequence[list[Answer] | None]:
+
+        def done(questions: int) -> None:
+            self.told(questions * count)
+
         if kwargs.get("weigh_verdict"):
-            return [[answer] * count for answer in self.engine.weigh(questions)]
+            return [answer.again(count) for answer in self.engine.weigh(questions, done)]
         limit, stop = int(kwargs.get("max_new_tokens", 1024)), tuple(kwargs.get("until") or ())
         temperature = float(kwargs.get("temperature") or 0) if kwargs.get("do_sample") else 0.0
         if temperature == 0:
             # a greedy answer is the same however often it is asked
-            return [drawn * count for drawn in self.engine.answer(questions, Decoding(limit, stop=stop))]
+            greedy = Decoding(limit, stop=stop)
+            return [drawn.again(count) for (drawn,) in self.engine.answer(questions, greedy, done=done)]
         decoding = Decoding(limit, temperature, float(kwargs.get("top_p") or 1), count, stop)
-        return self.engine.answer(questions, decoding, seed)
+        return self.engine.answer(questions, decoding, seed, done)
 
 
 def result_of(answer: Answer) -> EngineResult:
     """Return an answer as lmms-eval takes it."""
-    counts = None if answer.tokens is None else TokenCounts(output_tokens=answer.tokens)
-    return EngineResult(answer.text, counts, answer.p_first, answer.error)
+    counts = None if answer.tokens is None else TokenCounts(answer.prompt_tokens, answer.tokens)
+    return EngineResult(answer.text, counts, answer.p_first, answer.error, answer.requests)
 
 
 class HarnessJudge(EngineModel):

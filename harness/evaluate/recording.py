@@ -4,9 +4,10 @@
 requests pass on in fixed chunks, each seeded by its content; a finished chunk's judgments are
 appended; on resume only the chunks that are owed are asked.
 
-A model of ours may say more than lmms-eval has words for: its results may carry `p_first`, or an
-`error` instead of an answer; it may call itself `independent`, so that of a chunk begun only the
-answers owed are asked; and it may raise a `StoppedError` that hands over what it has.
+A model may say more than lmms-eval has words for: its results may carry `p_first`, or an `error`
+instead of an answer; it may call itself `independent`, so that of a chunk begun only the answers owed
+are asked; and it may raise a `StoppedError` that hands over what it has. One of ours (`JudgeModel`)
+also prepares what it needs, says while it works how much is done, and is on the meter by itself.
 """
 
 import hashlib
@@ -21,6 +22,8 @@ from lmms_eval.api.instance import GenerationResult, Instance, unwrap_generation
 from lmms_eval.api.model import lmms
 
 from harness.engines.engine import StoppedError
+from harness.engines.meter import meter
+from harness.evaluate.engine_model import JudgeModel
 from harness.evaluate.hooks import presentation_of
 from harness.records import Judgment, Presentation, Reading, RunFolder, shown_hash
 from harness.training.stages import Progress
@@ -52,6 +55,10 @@ class RecordingModel(lmms):  # type: ignore[misc]
         self.seed, self.chunk_size, self.progress = seed, chunk_size, progress
         self.done = {judgment.key: judgment for judgment in done if judgment.seed == seed}
         self.shown: dict[Presentation, str] = {}
+        self.ahead = 0.0
+        """Seconds an answer that were spent before the first was asked."""
+        self.counted = 0
+        """Answers of the chunk under way that are done."""
         self.is_simple = inner.is_simple
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
@@ -63,13 +70,24 @@ class RecordingModel(lmms):  # type: ignore[misc]
             doc = docs[request.metadata["split"]][request.doc_id]
             keys.append((self.seed, presentation_of(doc)))
             self.shown[keys[-1][1]] = shown_hash(doc["query"], doc["shown"])
+        owed = sum(key not in self.done for key in keys)
+        if owed and isinstance(self.inner, JudgeModel):
+            started = time.monotonic()
+            self.inner.prepare(requests, self.progress)
+            self.ahead = (time.monotonic() - started) / owed
         self.progress.total(len(requests), "answers")
         for start in range(0, len(requests), self.chunk_size):
             chunk = slice(start, start + self.chunk_size)
+            self.counted = 0
             if not all(key in self.done for key in keys[chunk]):
+                meter().check()
                 self._ask(requests[chunk], keys[chunk])
-            self.progress.advance(len(keys[chunk]))
+            self.progress.advance(len(keys[chunk]) - self.counted)
         return [GenerationResult(self.done[key].text) for key in keys]
+
+    def _count(self, answers: int) -> None:
+        self.counted += answers
+        self.progress.advance(answers)
 
     def _ask(self, requests: list[Instance], keys: list[Key]) -> None:
         """Ask one chunk whole, so that its draws do not depend on where a crash fell.
@@ -85,6 +103,8 @@ class RecordingModel(lmms):  # type: ignore[misc]
         if getattr(self.inner, "independent", False):
             requests = [request for request, key in zip(requests, keys, strict=True) if key not in self.done]
             keys = [key for key in keys if key not in self.done]
+        if isinstance(self.inner, JudgeModel):
+            self.inner.told = self._count
         started = time.monotonic()
         try:
             outputs = self.inner.generate_until(requests)
@@ -100,6 +120,10 @@ class RecordingModel(lmms):  # type: ignore[misc]
             if output is None or key in self.done:
                 continue
             text, counts = unwrap_generation_output(output)
+            requests = getattr(output, "requests", 1)
+            if not isinstance(self.inner, JudgeModel):
+                meter().sent()
+                meter().came(counts and counts.input_tokens, counts and counts.output_tokens)
             error = getattr(output, "error", None) or (text if text.startswith(FAILED) else None)
             self.done[key] = Judgment(
                 seed=key[0],
@@ -109,7 +133,9 @@ class RecordingModel(lmms):  # type: ignore[misc]
                 reading="error" if error else self.read(text, len(key[1].order)),
                 p_first=getattr(output, "p_first", None),
                 tokens=counts.output_tokens if counts else None,
-                seconds=round(seconds / len(keys), 6),
+                prompt_tokens=counts.input_tokens if counts else None,
+                requests=requests,
+                seconds=round(seconds / len(keys) + self.ahead, 6),
                 error=error,
             )
             fresh.append(self.done[key])

@@ -25,7 +25,14 @@ class RewardModel(JudgeModel):
             if doc["image_hash"] not in images:
                 images[doc["image_hash"]] = request.args[2](doc)[0]
         owed = {key: Response(images[key[0]], *key[1:]) for doc in docs for key in _keys(doc)}
-        rewards = dict(zip(owed, self.engine.rewards(list(owed.values())), strict=True))
+        each, told = len(requests) / len(owed), 0.0
+
+        def done(responses: int) -> None:
+            nonlocal told
+            before, told = int(told), told + each * responses
+            self.told(int(told) - before)
+
+        rewards = dict(zip(owed, self.engine.rewards(list(owed.values()), done), strict=True))
         return [result_of(judgment([rewards[key] for key in _keys(doc)])) for doc in docs]
 
 

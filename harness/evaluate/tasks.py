@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.config import RunConfig
+from harness.config import RunConfig, server_settings
 from harness.counting.metrics import estimate, primary
 from harness.data.benchmark import TABLE, read_items, write_benchmark
 from harness.engines.engine import REFUSED
@@ -21,9 +21,10 @@ from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Presentation, RunFolder
 from harness.records.inventory import limited
 from harness.records.run import TaskRecord
+from harness.records.usage import usage_of
 from harness.registry import TaskContent
 from harness.scratch import scratch
-from harness.settings import WorldSettings
+from harness.settings import SERVER, WorldSettings
 from harness.training.stages import Artifact, Progress, Stages
 
 
@@ -212,7 +213,16 @@ def ask(
     if task.content.kind == "pair":
         # answers on which the published pattern and the strict reader differ
         info["readers_differ"] = sum(READERS["official"](j.text, 2) != READERS["strict"](j.text, 2) for j in answered)
-    return info | {metric.name: round(figure, 4)}
+    return info | {metric.name: round(figure, 4), "usage": _usage(answered, config)}
+
+
+def _usage(answered: Sequence[Judgment], config: RunConfig) -> dict[str, Any]:
+    """Sum up what one seed's answers took; what they cost, where a server has prices and tells its tokens."""
+    took: dict[str, Any] = usage_of(answered, len({judgment.item_id for judgment in answered}))
+    if config.model != SERVER or None in (read := took["prompt_tokens"], written := took["completion_tokens"]):
+        return took
+    server = server_settings(config.model_args)
+    return took | ({"cost": round(server.price(read, written), 6)} if server.priced else {})
 
 
 def _failed(failed: Sequence[Judgment], owed: int) -> RunIncompleteError:

@@ -54,6 +54,13 @@ class Judgment(BaseModel):
     """P(the response shown first is better) among the two verdicts, where the backend gives it."""
     tokens: int | None = None
     """Tokens the answer took, where known."""
+    prompt_tokens: int | None = None
+    """Tokens that were read for it, images included; 0 where another answer to the same request has them.
+
+    None where it is not known, as in older records; so is `requests`.
+    """
+    requests: int | None = None
+    """Requests that it took, those that failed included; 0 where another answer has them."""
     seconds: float | None = None
     """Wall time of the answer's chunk divided by the chunk's size; None where it was judged elsewhere."""
     error: str | None = None

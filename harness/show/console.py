@@ -1,8 +1,13 @@
-"""What the user sees while a run goes: one line a stage, with what came from the cache."""
+"""What the user sees while a run goes: one line a stage, with what came from the cache.
+
+A stage under way has a bar; where there is no terminal, as in the log of a CI system, a line every `EVERY` seconds.
+"""
 
 import os
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +19,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -34,6 +40,9 @@ def seconds(value: float) -> str:
     minutes, rest = divmod(round(value), 60)
     return f"{value:.1f} s" if not minutes else f"{minutes} min {rest:02d} s"
 
+
+EVERY = 30.0
+"""Seconds between two lines about a stage under way, where there is no terminal; a shorter stage has none."""
 
 QUIET = ("filter-accuracy", "scorer-accuracy")
 """Stages that only look at what others did, for the report."""
@@ -65,8 +74,8 @@ class StageProgress:
         self.bars, self.task = bars, task
 
     def total(self, steps: int, unit: str = "") -> None:
-        """Set how many steps there will be."""
-        self.bars.update(self.task, total=steps, unit=unit)
+        """Set how many steps there will be, none of them done."""
+        self.bars.reset(self.task, total=steps, unit=unit)
 
     def advance(self, steps: int = 1) -> None:
         """Count steps."""
@@ -74,10 +83,16 @@ class StageProgress:
 
 
 class RunConsole:
-    """Shows the stages of one run; finished stages stay as plain lines, also where there is no terminal."""
+    """Shows the stages of one run; finished stages stay as plain lines, also where there is no terminal.
 
-    def __init__(self, console: Console, title: str) -> None:
-        self.console, self.title = console, title
+    Args:
+        console: where.
+        title: stands above them; empty for none.
+        clock: tells seconds.
+    """
+
+    def __init__(self, console: Console, title: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        self.console, self.title, self.clock = console, title, clock
         self.bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -89,23 +104,33 @@ class RunConsole:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            get_time=clock,
+            speed_estimate_period=4 * EVERY,
         )
         self.current: TaskID | None = None
+        self.said = clock()
+        """When something was last said of the stage under way."""
+        self.closed = threading.Event()
 
     def __enter__(self) -> "RunConsole":
-        self.console.print(f"\n{self.title}", style="bold")
+        if self.title:
+            self.console.print(f"\n{self.title}", style="bold")
         self.bars.start()
+        if not self.console.is_terminal:
+            threading.Thread(target=self._tell_now_and_then, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.closed.set()
         self._drop()
         self.bars.stop()
 
     def begin(self, stage: str, seed: int | None) -> StageProgress:
         """Open a bar for a stage that has to be computed."""
         self._drop()
+        self.said = self.clock()
         self.current = self.bars.add_task(self._name(stage, seed), total=None, unit="")
         return StageProgress(self.bars, self.current)
 
@@ -123,6 +148,28 @@ class RunConsole:
         """Say something between the stages."""
         self.console.print(f"  {line}")
 
+    def _tell_now_and_then(self) -> None:
+        while not self.closed.wait(1):
+            self.tell()
+
+    def tell(self) -> None:
+        """Print how far the stage under way is, if nothing was said of it for `EVERY` seconds."""
+        under_way = self._under_way()
+        if under_way is None or self.clock() - self.said < EVERY:
+            return
+        self.said = self.clock()
+        left = under_way.time_remaining
+        told = f", about {seconds(left)} left" if left else f", {seconds(under_way.elapsed or 0)} so far"
+        self.console.print(f"  {how_far(under_way)}{told}", soft_wrap=True)
+
+    def where(self) -> str:
+        """Say how far the stage under way is; empty between two."""
+        under_way = self._under_way()
+        return how_far(under_way) if under_way else ""
+
+    def _under_way(self) -> Task | None:
+        return next((task for task in self.bars.tasks if task.id == self.current), None)
+
     def _drop(self) -> None:
         if self.current is not None:
             self.bars.remove_task(self.current)
@@ -131,6 +178,14 @@ class RunConsole:
     @staticmethod
     def _name(stage: str, seed: int | None) -> str:
         return stage if seed is None else f"{stage}  seed {seed}"
+
+
+def how_far(task: Task) -> str:
+    """Say of a stage how many of its steps are done."""
+    name = " ".join(task.description.split())
+    if task.total is None:
+        return f"{name}: begun"
+    return f"{name}: {task.completed:,.0f} of {task.total:,.0f} {task.fields['unit'] or 'steps'}"
 
 
 def summary(info: dict[str, object]) -> str:

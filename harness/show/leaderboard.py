@@ -72,11 +72,23 @@ def leaderboard(found: Mapping[str, Sequence[Counted]], cache: Cache) -> list[Sh
         found: counted runs by task.
         cache: ranks and remembers.
     """
-    sections: dict[Any, list[Counted]] = {}
+    return [_section(runs, cache) for runs in sections(found)]
+
+
+def sections(found: Mapping[str, Sequence[Counted]]) -> list[list[Counted]]:
+    """Put the runs together that may stand in one table."""
+    alike: dict[Any, list[Counted]] = {}
     for runs in found.values():
         for counted in runs:
-            sections.setdefault(_footing(counted), []).append(counted)
-    return [_section(runs, cache) for runs in sections.values()]
+            alike.setdefault(_footing(counted), []).append(counted)
+    return list(alike.values())
+
+
+def ranked(runs: Sequence[Counted], cache: Cache) -> tuple[list[Counted], list[Rank] | None]:
+    """Order runs by the task's first metric, the best first, with their ranks; None where no interval can be told."""
+    leading = primary(runs[0].result.kind)
+    runs = sorted(runs, key=lambda counted: _order(counted.figures[leading], leading))
+    return runs, None if runs[0].result.unclustered else cache.ranks(runs, leading)
 
 
 def _footing(counted: Counted) -> tuple[Any, ...]:
@@ -87,11 +99,10 @@ def _footing(counted: Counted) -> tuple[Any, ...]:
 
 
 def _section(runs: list[Counted], cache: Cache) -> Sheet:
-    kind, leading = runs[0].result.kind, primary(runs[0].result.kind)
-    runs = sorted(runs, key=lambda counted: _order(counted.figures[leading], leading))
-    ranks = None if runs[0].result.unclustered else cache.ranks(runs, leading)
-    metrics = _metrics(runs)
-    best = {metric: _best(metric, runs, cache) for metric in metrics}
+    kind = runs[0].result.kind
+    runs, ranks = ranked(runs, cache)
+    metrics = metrics_of(runs)
+    best = {metric: best_of(metric, runs, cache) for metric in metrics}
     names = names_of([counted.result for counted in runs])
     trained_on = [contamination_of(counted.result.run, counted.result.task) for counted in runs]
     contaminated = any(found.sentence for found in trained_on)
@@ -146,12 +157,13 @@ def _order(known: Figure, metric: Metric) -> float:
     return math.inf if math.isnan(known.value) else known.value * (1 if metric.lower_is_better else -1)
 
 
-def _metrics(runs: Sequence[Counted]) -> list[Metric]:
-    """List the columns: slices in the order of the data set, then all figures that some run has."""
+def metrics_of(runs: Sequence[Counted]) -> list[Metric]:
+    """List the columns: the metric that ranks, the slices in the order of the data set, then what else some run has."""
     kind, task = runs[0].result.kind, runs[0].result.task
     asked = slices_of([counted.result for counted in runs])
     slices = [name for name in task.data_slices if name in asked] + [n for n in asked if n not in task.data_slices]
-    metrics = [*(of_slice(kind, name) for name in slices), *METRICS[kind].values()]
+    first, *others = METRICS[kind].values()
+    metrics = [first, *(of_slice(kind, name) for name in slices), *others]
     return [m for m in metrics if any(not math.isnan(c.figures[m].value) for c in runs if m in c.figures)]
 
 
@@ -163,7 +175,7 @@ def _spare(metric: Metric, kind: Kind, shown: Sequence[Metric]) -> int:
     return {"coverage": 4, "consistency": 3}.get(metric.name, (0, 1)[place] if place < 2 else 6)
 
 
-def _best(metric: Metric, runs: Sequence[Counted], cache: Cache) -> set[int]:
+def best_of(metric: Metric, runs: Sequence[Counted], cache: Cache) -> set[int]:
     """Find the rows that are not shown worse than the best of a column; none where that is all of them."""
     known = {i for i, c in enumerate(runs) if metric in c.figures and not math.isnan(c.figures[metric].value)}
     if metric.name in NEUTRAL or len(known) < 2 or runs[0].result.unclustered:

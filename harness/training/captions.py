@@ -19,13 +19,17 @@ def caption(
     from harness.data.canonical import write_rows
     from harness.data.images import image_hash
     from harness.data.preferences import COLUMNS, stream_pairs
+    from harness.engines.resumable import usage_of
 
     table = pairs.path / PAIRS
     bare: dict[str, int] = {}
     for place, row in enumerate(stream_pairs(table, list(COLUMNS))):
         if row["caption"] is None and settings.missing == "describe":
             bare.setdefault(image_hash(row["image"]), place)
-    described = _describe(out, table, bare, judge_settings(judge, base), settings, progress) if bare else {}
+    described, took = dict[str, str](), dict[str, int | None]()
+    if bare:
+        lines = _describe(out, table, bare, judge_settings(judge, base), settings, progress)
+        described, took = {line["image"]: line["caption"] for line in lines}, usage_of(lines)
 
     def filled() -> Iterator[dict[str, Any]]:
         for row in stream_pairs(table, list(COLUMNS)):
@@ -34,7 +38,7 @@ def caption(
             yield row
 
     count = write_rows(out / PAIRS, filled(), COLUMNS)
-    return {"pairs": count, "captioned": len(bare)}
+    return {"pairs": count, "captioned": len(bare), **({"usage": took} if took else {})}
 
 
 def without_captions(out: Path, pairs: Artifact, *, progress: Progress) -> dict[str, Any]:
@@ -48,8 +52,8 @@ def without_captions(out: Path, pairs: Artifact, *, progress: Progress) -> dict[
 
 def _describe(
     out: Path, table: Path, bare: dict[str, int], judge: JudgeSettings, settings: CaptionSettings, progress: Progress
-) -> dict[str, str]:
-    """Let the engine describe images, given by hash and place; return the captions by hash."""
+) -> list[dict[str, Any]]:
+    """Let the engine describe images, given by hash and place; return a line for each, with hash and caption."""
     from harness.data.canonical import open_images
     from harness.data.images import opened
     from harness.engines.engine import Decoding, Question, open_engine
@@ -67,4 +71,4 @@ def _describe(
             Decoding(settings.max_new_tokens),
             done=progress.advance,
         )
-    return {line["image"]: line["caption"] for line in read_answers(out / CAPTIONS)}
+    return read_answers(out / CAPTIONS)

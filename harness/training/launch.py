@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from harness.engines.meter import meter
 from harness.errors import HarnessError, RunIncompleteError, last_words
 from harness.provenance import accelerator
 from harness.records.store import write_atomically
@@ -158,6 +159,8 @@ def _watch(process: "subprocess.Popen[bytes]", lines: Path, progress: Progress) 
                 for line in file.readlines():
                     name, *arguments = json.loads(line)
                     getattr(progress, name)(*arguments)
+                # what the last checkpoint holds is kept
+                meter().check()
                 if ended:
                     return int(process.returncode)
                 time.sleep(0.1)

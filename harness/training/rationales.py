@@ -46,9 +46,9 @@ def explain(
     from harness.data.canonical import open_images
     from harness.data.images import opened
     from harness.engines.engine import Answer, Decoding, Question, open_engine
-    from harness.engines.resumable import read_answers, write_answers
+    from harness.engines.resumable import read_answers, usage_of, write_answers
 
-    image, said = open_images(pairs.path / PAIRS), list[list[str]]()
+    image, said, answers = open_images(pairs.path / PAIRS), list[list[str]](), list[dict[str, Any]]()
     with closing(open_engine(judge_settings(judge, base), settings, out / ENGINE)) as engine:
         format_ = engine.format or PLAIN
         shown = present(pairs, format_, high_side(split))
@@ -64,14 +64,16 @@ def explain(
 
             file, decoding = out / f"{name}.jsonl", Decoding(settings.max_new_tokens)
             write_answers(file, engine, shown, question, record, decoding, done=progress.advance)
-            said.append([line["text"] for line in read_answers(file)])
+            answers += (given := read_answers(file))
+            said.append([line["text"] for line in given])
     lines = []
     for p, free, told in zip(shown, *said, strict=True):
         label = VERDICTS[p.chosen_second]
         words = format_.rationale(told) if read_strict(free) == read_strict(told) == label else ""
         lines.append({"id": p.pair["id"], "chosen_second": p.chosen_second, "rationale": words})
     write_lines(out / RATIONALES, lines)
-    return {"presentations": len(lines), "kept": sum(bool(line["rationale"]) for line in lines)}
+    kept = sum(bool(line["rationale"]) for line in lines)
+    return {"presentations": len(lines), "kept": kept, **({"usage": usage_of(answers)} if answers else {})}
 
 
 def read_rationales(rationales: Artifact) -> dict[tuple[str, bool], str]:

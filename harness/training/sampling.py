@@ -49,6 +49,7 @@ def sample_judgments(
         progress: told of every judgment.
     """
     from harness.engines.engine import open_engine
+    from harness.engines.resumable import usage_of
 
     sides = read_split(split)
     margins = {name: abs(sum(m)) for name, m in sides["margins"].items()}
@@ -57,10 +58,11 @@ def sample_judgments(
     asked = low[:count] if settings.choose == "margin" else low
     drawn: Drawn = {}
     followed: list[bool] = []
+    took: list[dict[str, Any]] = []
     progress.total(2 * len(asked) * (settings.samples + 2 * settings.hinted), "judgments")
     for name, source, samples in _judges(tuned, base, settings):
         with closing(open_engine(judge_settings(judge, source), settings, out / ENGINE)) as engine:
-            sitting = Sitting(engine, out / name, pairs, settings, seed, progress)
+            sitting = Sitting(engine, out / name, pairs, settings, seed, progress, took)
             _add(drawn, sitting.ask("free", asked, samples))
             if source is tuned:
                 for attempt in range(1, settings.attempts):
@@ -81,6 +83,7 @@ def sample_judgments(
         "judgments": sum(len(line["texts"]) for line in lines),
         **({"asked": len(asked)} if len(asked) > len(kept) else {}),
         **({"hints_followed": _share(followed)} if settings.hinted else {}),
+        **({"usage": usage_of(took)} if took else {}),
     }
 
 
@@ -101,10 +104,18 @@ class Sitting:
     """One judge being asked: free, again, or with a verdict hinted."""
 
     def __init__(
-        self, engine: Any, where: Path, pairs: Artifact, settings: SamplingSettings, seed: int, progress: Progress
+        self,
+        engine: Any,
+        where: Path,
+        pairs: Artifact,
+        settings: SamplingSettings,
+        seed: int,
+        progress: Progress,
+        lines: list[dict[str, Any]],
     ) -> None:
         from harness.data.canonical import open_images
 
+        self.lines = lines
         self.engine, self.where, self.pairs = engine, where, pairs
         self.settings, self.seed, self.progress = settings, seed, progress
         self.format: JudgeFormat = engine.format or PLAIN
@@ -138,7 +149,9 @@ class Sitting:
         decoding = Decoding(settings.max_new_tokens, settings.temperature, settings.top_p, samples)
         advance = (lambda count: self.progress.advance(count * samples)) if only is None else (lambda count: None)
         write_answers(file, self.engine, wanted, question, record, decoding, self.seed, advance)
-        return {(line["id"], line["chosen_second"]): line["texts"] for line in read_answers(file)}
+        lines = read_answers(file)
+        self.lines += lines
+        return {(line["id"], line["chosen_second"]): line["texts"] for line in lines}
 
 
 def _add(drawn: Drawn, more: Mapping[Key, list[str]]) -> None:

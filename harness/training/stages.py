@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.data.tables import data_fingerprint, fingerprint
+from harness.engines.meter import meter
 from harness.errors import HarnessError
 from harness.provenance import packages
 from harness.records.run import StageRecord
@@ -190,6 +191,7 @@ class Stages:
         for artifact in _artifacts(inputs):
             self.opened(artifact)
         progress = self.watch.begin(name, seed)
+        meter().check()
         # a stage may leave checkpoints here and go on from them after a crash
         part = path.with_name(path.name + ".part")
         part.mkdir(exist_ok=True)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from harness.engines.meter import meter
 from harness.errors import HarnessError
 from harness.judge.checkpoints import base_of
 from harness.judge.format import JudgeFormat, RewardFormat
@@ -130,8 +131,10 @@ class ReportProgress(TrainerCallback):  # type: ignore[misc]
         self.progress.advance(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Count one update."""
+        """Count one update; at a limit of this call, save and stop."""
         self.progress.advance(1)
+        if meter().reached():
+            control.should_save = control.should_training_stop = True
 
 
 class CheckedCollator:
@@ -207,6 +210,8 @@ def train_and_save(
     """Train, going on from a checkpoint if a crash left one; save; return the log, an entry an update."""
     check_together(trainer, job.training)
     trainer.train(resume_from_checkpoint=resume_from)
+    if trainer.state.global_step < trainer.state.max_steps:
+        meter().check()
     log = [entry for entry in trainer.state.log_history if "loss" in entry]
     save_whole(trainer, job, format_)
     return log

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from harness.errors import ExitCode, HarnessError, unknown
 from harness.registry import content_roots, find_run, list_runs, results_root
-from harness.verbs.showing import format_of, read_results, write_sheets
+from harness.verbs.showing import format_of, read_results, write_sheets, write_text
 
 
 def compare(options: Namespace) -> ExitCode:
     """Compare finished runs with a baseline."""
     from harness.comparing.comparison import compare_many
+    from harness.comparing.fields import comparisons
     from harness.comparing.findings import by_seed, candidates, differ_in, differences, remarks
     from harness.show.tables import results_sheets
 
@@ -20,6 +21,9 @@ def compare(options: Namespace) -> ExitCode:
     found = compare_many(
         baseline, others, options.correct, options.level, options.resamples, options.seed, options.other_prompts
     )
+    if format_of(options) == "json":
+        write_text(comparisons(found, options.correct, options.bootstrap), options)
+        return ExitCode.OK
     sheets = results_sheets([*(("candidate", other) for other in others), ("baseline", baseline)])
     if options.format == "csv":
         # tables of unlike columns make no table that a spreadsheet can use
@@ -58,10 +62,14 @@ def diff(options: Namespace) -> ExitCode:
 def power(options: Namespace) -> ExitCode:
     """Say what two runs could have shown, and what would show an effect."""
     from harness.comparing.comparison import compare as compare_results
+    from harness.comparing.fields import plan_fields
     from harness.comparing.power import plan
 
     baseline, candidate = read_results(options, options.baseline, options.candidate)
     comparison = compare_results(baseline, candidate, options.level, other_prompts=True)
+    if format_of(options) == "json":
+        write_text(plan_fields(comparison, comparison.find(options.metric), options.effect), options)
+        return ExitCode.OK
     sheet, told = plan(comparison, comparison.find(options.metric), options.effect)
     write_sheets([replace(sheet, notes=tuple(told))], options)
     return ExitCode.OK
@@ -145,6 +153,7 @@ def leaderboard(options: Namespace) -> ExitCode:
     from harness.show.console import Screen
     from harness.show.leaderboard import collect, published, published_sheet
     from harness.show.leaderboard import leaderboard as draw_up
+    from harness.show.leaderboard_fields import fields
     from harness.texts import harmless
 
     roots = content_roots(options.include_path)
@@ -156,12 +165,15 @@ def leaderboard(options: Namespace) -> ExitCode:
     errors = Screen(stderr=True)
     shown = track(paths, "counting", console=errors, transient=True, disable=not errors.is_terminal)
     found, left_out = collect(map(RunFolder, shown), tasks, bool(options.runs), cache)
+    printed = {task: published(published_root(), task) for task in (found if options.published else ())}
+    if format_of(options) == "json" and (any(found.values()) or any(printed.values())):
+        write_text(fields(found, printed, left_out, cache), options)
+        return ExitCode.OK
     sheets = draw_up(found, cache)
-    if options.published:
-        for task, runs in found.items():
-            if rows := published(published_root(), task):
-                synthetic = any(counted.result.task.synthetic for counted in runs)
-                sheets.append(published_sheet(task, rows, synthetic))
+    for task, rows in printed.items():
+        if rows:
+            synthetic = any(counted.result.task.synthetic for counted in found[task])
+            sheets.append(published_sheet(task, rows, synthetic))
     told = f"Left out: {' '.join(left_out)}"
     if not sheets:
         if options.task and options.task not in known:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ExitCode, HarnessError, RunIncompleteError
 from harness.extras import require
+from harness.verbs.limiting import limits_of, stopping
 
 if TYPE_CHECKING:
     from harness.settings import JudgingSettings
+    from harness.show.console import RunConsole
     from harness.verdicts import Asked, Judge, Verdict
 
 
@@ -22,11 +24,13 @@ def judge(options: Namespace) -> ExitCode:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from harness.data.tables import data_fingerprint
+    from harness.engines.meter import metering
     from harness.judge.checkpoints import checkpoint_of, resolve
-    from harness.show.console import Screen, libraries_to
+    from harness.show.console import RunConsole, Screen, libraries_to
     from harness.verdicts import read_asked
 
     model, settings = checkpoint_of(options.model), asking_settings(options.set)
+    limits = limits_of(options, settings)
     if options.labels and options.labels.suffix != ".parquet":
         raise HarnessError(f"--as-preferences {options.labels} is no parquet file.", "Name one ending in .parquet.")
     about = {
@@ -39,9 +43,15 @@ def judge(options: Namespace) -> ExitCode:
     done = {verdict.id: verdict for verdict in _begun(options.output, about, options.resume, len(asked))}
     owed = [one for one in asked if one.id not in done]
     if owed:
-        with libraries_to(options.output.with_name(f"{options.output.name}.log")) as console:
-            for verdict in _asked_of(model, settings, owed, options.output, console):
-                done[verdict.id] = verdict
+        log = options.output.with_name(f"{options.output.name}.log")
+        with libraries_to(log) as shown, metering(limits), RunConsole(shown) as screen:
+
+            def so_far() -> str:
+                return f"{len(done):,} of {len(asked):,} rows have their verdict in {options.output}"
+
+            with stopping(so_far, options.typed):
+                for verdict in _asked_of(model, settings, owed, options.output, screen):
+                    done[verdict.id] = verdict
     console = Screen()
     verdicts = [done[one.id] for one in asked if one.id in done]
     for line in summary(verdicts):
@@ -100,27 +110,35 @@ def _begun(output: Path, about: dict[str, Any], resume: bool, rows: int) -> "lis
 
 
 def _asked_of(
-    model: str, settings: "JudgingSettings", owed: "Sequence[Asked]", output: Path, console: Any
+    model: str, settings: "JudgingSettings", owed: "Sequence[Asked]", output: Path, screen: "RunConsole"
 ) -> "Iterator[Verdict]":
     """Ask what is owed, part by part, and yield each verdict once it is on the disk."""
-    from rich.progress import Progress
-
+    from harness.engines.engine import StoppedError
+    from harness.engines.meter import meter
     from harness.records.store import cut_torn_line
     from harness.scratch import scratch
     from harness.verdicts import Judge
 
-    with scratch() as work, Progress(console=console, transient=True) as bars, Judge(model, settings, work) as judge:
-        bar = bars.add_task("judging", total=len(owed))
+    progress = screen.begin("judge", None)
+    with scratch() as work, Judge(model, settings, work) as judge:
+        progress.total(sum(_questions(one, judge) for one in owed), "rewards" if judge.rewards else "answers")
         cut_torn_line(output)
         with output.open("a", encoding="utf-8") as file:
             for part in _parts(owed, judge):
+                meter().check()
+                stop: HarnessError | None = None
+                try:
+                    found = judge.judge_all(part, progress.advance)
+                except StoppedError as stopped:
+                    found, stop = list(stopped.answers), stopped.why
                 # an answer that failed is no verdict, and is asked again
-                whole = [each for each in judge.judge_all(part) if all(h.reading != "error" for h in each.answers)]
+                whole = [each for each in found if all(h.reading != "error" for h in each.answers)]
                 file.write("".join(json.dumps(each.row(), ensure_ascii=False) + "\n" for each in whole))
                 file.flush()
                 os.fsync(file.fileno())
-                bars.advance(bar, len(part))
                 yield from whole
+                if stop:
+                    raise stop
 
 
 def _parts(owed: "Sequence[Asked]", judge: "Judge") -> "Iterator[list[Asked]]":
@@ -129,12 +147,17 @@ def _parts(owed: "Sequence[Asked]", judge: "Judge") -> "Iterator[list[Asked]]":
     size = 0
     for one in owed:
         part.append(one)
-        size += len(one.responses) * (1 if judge.rewards else len(one.responses) - 1)
+        size += _questions(one, judge)
         if size >= judge.settings.chunk_size:
             yield part
             part, size = [], 0
     if part:
         yield part
+
+
+def _questions(one: "Asked", judge: "Judge") -> int:
+    """Count what a row asks: a reward for each response, or an answer for each two in both orders."""
+    return len(one.responses) * (1 if judge.rewards else len(one.responses) - 1)
 
 
 def summary(verdicts: "Sequence[Verdict]") -> list[str]:

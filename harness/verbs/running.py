@@ -19,6 +19,7 @@ from harness.settings import SERVER
 
 if TYPE_CHECKING:
     from harness.counting.results import TaskResult
+from harness.verbs.limiting import limits_of, stopping
 from harness.verbs.planning import show_run_plan
 from harness.verbs.showing import say_verdict, show_task
 
@@ -32,6 +33,7 @@ def run(options: Namespace) -> ExitCode:
     recipe = load_recipe(given["recipe"], roots) if given.get("recipe") else None
     _require(given)
     plans = _plan(given, options, roots, recipe)
+    limits = limits_of(options, *(config for _, config, _, _ in plans))
     if options.dry_run:
         return _dry_run(plans, roots)
     # idle threads that spin starve the ones that work; must be set before torch is loaded
@@ -39,22 +41,25 @@ def run(options: Namespace) -> ExitCode:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if options.ray_address:
         os.environ["RAY_ADDRESS"] = options.ray_address
+    from harness.engines.meter import metering
     from harness.records import RunFolder
     from harness.run import Resumption, execute
 
     log = plans[-1][3] / "log.txt"
     if not RunFolder(log.parent).exists():
         RunFolder(log.parent).refuse_foreign()
-    with libraries_to(log) as console:
+    with libraries_to(log) as console, metering(limits) as meter:
         _announce(console, plans[-1][1])
         _look_for_room(console, plans, roots)
         for role, config, its_recipe, folder in plans:
             title = f"{role} {config.recipe or config.model}" if role else str(config.recipe or config.model)
-            with RunConsole(console, title) as screen, _explained(console, log):
+            with RunConsole(console, title) as screen, _explained(console, log), stopping(screen.where, options.typed):
                 resume = options.resume or options.retry_errors or role == "baseline"
                 terms = Resumption(resume, options.retry_errors)
                 execute(config, its_recipe, RunFolder(folder), roots, terms, screen, options.first_seed)
         _show(console, plans)
+        if meter.requests:
+            console.print(f"Asked in this call: {meter.told()}.")
     return ExitCode.OK
 
 

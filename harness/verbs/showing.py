@@ -21,7 +21,6 @@ def write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool =
         options: with `format` and `output`.
         verdicts: whether the first note of a table is a verdict, which stands out.
     """
-    from harness.records.store import write_atomically
     from harness.sheets import formats
 
     name = format_of(options)
@@ -36,7 +35,13 @@ def write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool =
             else:
                 say_remarks(console, sheet.notes)
         return
-    told = formats.TEXTS[name](sheets)
+    write_text(formats.TEXTS[name](sheets), options)
+
+
+def write_text(told: str, options: Namespace) -> None:
+    """Print a text, or write it to -o FILE in one step."""
+    from harness.records.store import write_atomically
+
     if options.output is None:
         print(told, end="")
     else:
