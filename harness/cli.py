@@ -470,7 +470,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         # Ctrl-C says nothing, a signal its name
         by = f" by {stop}" if str(stop) else ""
-        print(f"harness: stopped{by}; what is done is kept, --resume goes on.", file=sys.stderr)
+        print(f"harness: stopped{by}{_going_on(sys.argv[1:] if arguments is None else arguments)}", file=sys.stderr)
         return ExitCode.INCOMPLETE
     except BrokenPipeError:
         # whoever read the output has left; a run that stopped for it is not done
@@ -484,6 +484,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001
         # the last line of defence: an exception of ours must never look like a verdict
         return _internal(error)
+
+
+def _going_on(typed: Sequence[str]) -> str:
+    """Say how a command that was stopped goes on, where it keeps what it did."""
+    from harness.verbs.limiting import going_on
+
+    if typed and typed[0] in ("run", "judge"):
+        return f"; what is done is kept. Go on: {harmless(going_on(typed))}"
+    return "; what is done is kept."
 
 
 def _internal(error: Exception) -> int:

@@ -24,6 +24,9 @@ Train a judge by a recipe (or take a given model), ask it a benchmark, and compa
   harness run --model openai --model-args base_url=http://127.0.0.1:8000/v1,model=NAME --tasks vlrewardbench --data hub
       a model behind an OpenAI-compatible server (vLLM, SGLang, a provider's); its key in OPENAI_API_KEY
 
+  ... --max-minutes 60, --max-requests 1000, --max-cost 5
+      stops there and keeps what is done; the last line is the command that goes on (docs/limits.md)
+
 Exit codes: 0 done, whatever the figures say; 2 usage; 4 incomplete (--resume goes on); 70 internal.
 """
 LS_HELP = """\

@@ -102,8 +102,9 @@ class ServerSettings(EngineSettings):
     timeout: float = Field(120.0, gt=0)
     """Seconds that an answer may take."""
     price_in: float | None = Field(None, ge=0)
-    """What a million tokens cost that it reads, in any currency; a million that it writes, in `price_out`."""
+    """What a million tokens cost that it reads, in any currency."""
     price_out: float | None = Field(None, ge=0)
+    """What a million tokens cost that it writes."""
 
     indifferent: ClassVar[frozenset[str]] = frozenset(
         {"api_key", "concurrency", "max_retries", "backoff", "timeout", "price_in", "price_out"}

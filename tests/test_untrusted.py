@@ -193,7 +193,7 @@ def test_a_signal_ends_a_command_in_a_line_with_code_4(tmp_path: Path, number: i
         process.send_signal(number)
         _, said = process.communicate(timeout=20)
     assert process.returncode == 4
-    assert said == f"harness: stopped by {signal.Signals(number).name}; what is done is kept, --resume goes on.\n"
+    assert said == f"harness: stopped by {signal.Signals(number).name}; what is done is kept.\n"
 
 
 def test_a_folder_that_is_called_blobs_is_no_hub(tmp_path: Path) -> None:

@@ -98,6 +98,10 @@ def plan_fields(comparison: Comparison, difference: Difference, effect: float) -
     found, asked, seeds = needs(comparison, difference, known, effect), comparison.items, seeds_of(comparison)
     repeats = comparison.candidate.protocol.repeats
     middle, low, high = found.items if found else (1.0, 1.0, 1.0)
+    both = found.both if found else 1.0
+    more_repeats = _needed(repeats, found.repeats if found else 1.0)
+    if not comparison.candidate.protocol.varies:
+        more_repeats["state"] = "the same answers again"
     task = comparison.candidate.task
     return strict(
         {
@@ -112,12 +116,12 @@ def plan_fields(comparison: Comparison, difference: Difference, effect: float) -
             "enough": found is None,
             "items": {
                 "asked": asked, "in_data": task.data_items,
-                **_state(middle), "needed": asked * middle, "low": asked * low, "high": asked * high,
+                **_needed(asked, middle), "low": _whole(asked * low), "high": _whole(asked * high),
             },
-            "repeats": {"asked": repeats, **_needed(repeats, found.repeats if found else 1.0)},
+            "repeats": {"asked": repeats, **more_repeats},
             "seeds": {"asked": seeds, **_needed(seeds, found.seeds if found else 1.0)},
             "items_and_seeds": {
-                **_state(both := found.both if found else 1.0), "items": asked * both, "seeds": _whole(seeds * both),
+                **_state(both), "items": _whole(asked * both), "seeds": _whole(seeds * both),
             },
             "what_if": [
                 {"items": items, "seeds": number, "detectable": figure}

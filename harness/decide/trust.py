@@ -59,6 +59,9 @@ def _refuse_copies(comparison: Comparison) -> None:
         raise HarnessError(f"{told} under seed {seeds[0]}, word for word.", fix)
     if twice := doubled_answers(cand):
         told = f"under seeds {twice[0]} and {twice[1]} {cand.run.name} gave every question the same answer"
+        if not comparison.trained:
+            # without training a seed changes nothing, and what is asked twice is no second judge
+            fix = f"It was not trained, and one seed is all of it: run it with --seeds {twice[0]}, or say --same."
         raise HarnessError(f"{told}, word for word.", fix)
 
 

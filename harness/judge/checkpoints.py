@@ -60,12 +60,25 @@ def checkpoint_of(name: str) -> str:
     seed = seed or next(iter(run.checkpoints), "")
     if seed not in run.checkpoints:
         raise unknown(f"seed of {run_name}", seed, run.checkpoints)
+    judged = run.checkpoints[seed]
+    if judged.startswith("experts:"):
+        raise HarnessError(
+            f"in {run_name} nobody was trained: its experts judge, by captions of each image.",
+            "Name a run whose recipe trains a judge; experts alone are asked by harness run --recipe experts-alone.",
+        )
+    if judged.startswith("named:"):
+        model = (run.config.get("model_args") or {}).get("pretrained") or run.config.get("model")
+        raise HarnessError(f"{run_name} trained nothing: it asked {model} as it is.", f"Name that model: {model}.")
+    base, trained = run.config.get("judge") or {}, {"sft", "reward"} & run.config.keys()
+    # where nothing was trained, the base judge was asked as it is
+    if not (trained or base.get("revision")) and resolve(str(base.get("model"))).fingerprint == judged:
+        return str(base["model"])
     folders = [results_root() / "cache" / f"{stage.stage}-{stage.key}" for stage in reversed(run.stages)]
     for folder in folders:
-        if any(folder.glob("*.safetensors")) and folder_fingerprint(folder) == run.checkpoints[seed]:
+        if any(folder.glob("*.safetensors")) and folder_fingerprint(folder) == judged:
             return str(folder)
     raise HarnessError(
-        f"what {run_name} judged under seed {seed} ({run.checkpoints[seed]}) is not in the cache.",
+        f"what {run_name} judged under seed {seed} ({judged}) is not in the cache.",
         "Train it again, by the run's own config.yaml (harness run --config); or name a checkpoint's folder.",
     )
 

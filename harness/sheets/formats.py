@@ -36,7 +36,7 @@ from harness.texts import harmless
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-    from rich.table import Table
+    from rich.console import Group
 
 SCHEMA = "harness.table/1"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -120,9 +120,13 @@ def _widths(sheet: Sheet, width: int) -> list[int]:
     return found
 
 
-def rich_table(sheet: Sheet, width: int = 120) -> "Table":
-    """Draw a table for a terminal; a narrow one gets fewer columns, and the caption says which are missing."""
+def rich_table(sheet: Sheet, width: int = 120) -> "Group":
+    """Draw a table for a terminal, its title above and its notes below.
+
+    A narrow terminal gets fewer columns, and is told which are missing.
+    """
     from rich.cells import cell_len
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
@@ -137,12 +141,9 @@ def rich_table(sheet: Sheet, width: int = 120) -> "Table":
         return Text(shown, style=style)
 
     told = [*sheet.notes, *([f"No room here for: {', '.join(left_out)}."] if left_out else [])]
-    table = Table(
-        title=Text(isolated(sheet.title), style="italic"),
-        title_justify="left",
-        caption=Text("\n".join(isolated(note) for note in told), style="dim") if told else None,
-        caption_justify="left",
-    )
+    # of a narrow table, the title and the notes would be folded to its width
+    title = [Text(isolated(sheet.title), style="italic")] if sheet.title else []
+    table = Table()
     for i, column in enumerate(sheet.columns):
         side: Literal["left", "right"] = "right" if column.numeric else "left"
         table.add_column(told_in(i, column.heading), justify=side, overflow="fold", width=widths[i])
@@ -150,7 +151,7 @@ def rich_table(sheet: Sheet, width: int = 120) -> "Table":
         for row in group:
             table.add_row(*(told_in(i, cell.shown, _STYLES[cell.mark]) for i, cell in enumerate(row)))
         table.add_section()
-    return table
+    return Group(*title, table, *(Text(isolated(note), style="dim") for note in told))
 
 
 _STYLES = {"best": "bold", "dim": "dim", "": ""}
@@ -165,34 +166,48 @@ def to_md(sheets: Sequence[Sheet]) -> str:
         rows = [[_md_cell(cell) for cell in row] for row in sheet.rows]
         table = tabulate(
             rows,
-            headers=[md_text(column.heading) for column in sheet.columns],
+            headers=[isolated(column.heading, _md_escaped) for column in sheet.columns],
             tablefmt="pipe",
             colalign=["right" if column.numeric else "left" for column in sheet.columns] if rows else None,
             disable_numparse=True,
         )
-        parts.append("\n\n".join([f"### {md_text(sheet.title)}", table, *(md_text(note) for note in sheet.notes)]))
+        parts.append(
+            "\n\n".join([f"### {isolated(sheet.title, _md_escaped)}", table, *(md_text(note) for note in sheet.notes)])
+        )
     return "\n\n".join(parts) + "\n"
 
 
-_MD_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "\\": "&#92;"}
-# the second half: a web address in a text is no link
-_MD_SPECIAL = re.compile(r"[`*_\[\]~$#!]|^[-+=]|(?<=^\d)[.)]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_MD_INLINE = re.compile(
+    # emphasis, code, strikethrough, formulas; an underscore within a word is one
+    r"[`*~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"
+    # what ends the text of a link; a reference to an issue; a web address
+    r"|\](?=[(\[:\]])|\#(?=\d)|:(?=//)|(?<=www)\.",
+    re.IGNORECASE,
+)
+_MD_LINE = re.compile(r"^(\d{1,9}(?=[.)])|)([-+=#>\[.)])")
+"""What begins a list, a heading, a quotation, or the definition of a link: only at the beginning of a line."""
+_MD_ENTITIES = {"&": "&amp;", "<": "&lt;", "|": "&#124;", "\\": "&#92;"}
+# a tag, an entity, and what ends a cell; parsers do not agree on "\|", and an entity is never a cell's end
+_MD_BY_ENTITY = re.compile(r"<(?=[A-Za-z/!?])|&(?=#?\w)|\||\\")
 
 
 def md_text(text: str) -> str:
-    """Write a text of anybody as plain text in Markdown."""
-    return isolated(text, _md_escaped)
+    """Write a text of anybody, which may begin a line, as plain text in Markdown."""
+    return isolated(text, lambda text: _MD_LINE.sub(r"\1\\\2", _md_escaped(text)))
 
 
 def _md_cell(cell: Cell) -> str:
-    shown = md_text(cell.shown)
+    shown = isolated(cell.shown, _md_escaped)
     return f"**{shown}**" if shown and cell.mark == "best" else shown
 
 
 def _md_escaped(text: str) -> str:
-    escaped = _MD_SPECIAL.sub(r"\\\g<0>", text.replace("\\", "\0"))
-    # parsers do not agree on "\|" behind a backslash; an entity is never a cell's end
-    return re.sub(r"[&<>|]|\0", lambda m: _MD_ENTITIES[m[0].replace("\0", "\\")], escaped)
+    """Escape what Markdown would obey within a line, and no more: it is also pasted where nothing is rendered."""
+    pieces, end = [], 0
+    for found in _MD_BY_ENTITY.finditer(text):
+        pieces += [_MD_INLINE.sub(r"\\\g<0>", text[end : found.start()]), _MD_ENTITIES[found[0]]]
+        end = found.end()
+    return "".join([*pieces, _MD_INLINE.sub(r"\\\g<0>", text[end:])])
 
 
 def to_latex(sheets: Sequence[Sheet]) -> str:

@@ -154,10 +154,10 @@ class RunConsole:
 
     def tell(self) -> None:
         """Print how far the stage under way is, if nothing was said of it for `EVERY` seconds."""
-        under_way = self._under_way()
-        if under_way is None or self.clock() - self.said < EVERY:
+        under_way, now = self._under_way(), self.clock()
+        if under_way is None or now - self.said < EVERY:
             return
-        self.said = self.clock()
+        self.said = now
         left = under_way.time_remaining
         told = f", about {seconds(left)} left" if left else f", {seconds(under_way.elapsed or 0)} so far"
         self.console.print(f"  {how_far(under_way)}{told}", soft_wrap=True)

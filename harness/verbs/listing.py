@@ -4,10 +4,13 @@ from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, ExitCode, HarnessError
 from harness.registry import content_roots, described_recipe, list_runs, results_root
+
+if TYPE_CHECKING:
+    from harness.records import Run
 
 
 def ls(options: Namespace) -> ExitCode:
@@ -105,18 +108,37 @@ def _list_preferences(roots: Sequence[Path]) -> Any:
 def _list_runs(roots: Sequence[Path]) -> str:
     from harness.records import RunFolder
 
-    rows = [("run", "status", "seeds x items", "age")]
-    for path in list_runs():
+    rows: list[tuple[str, ...]] = [("run", "status", "seeds x items", "tokens", "age")]
+    if not (paths := list_runs()):
+        where = (results_root() / "runs").resolve()
+        return (
+            f"There is no run in {where}.\nRuns are looked for in results/runs of the folder that you are in, or of "
+            "the one that HARNESS_RESULTS names."
+        )
+    for path in paths:
         try:
             run = RunFolder(path).read_run()
         except DataError as error:
-            rows.append((path.name, f"unreadable: {error.problem}", "", ""))
+            rows.append((path.name, f"unreadable: {error.problem}", "", "", ""))
             continue
         asked = f"{len(run.config.get('seeds') or run.checkpoints)} x {sum(task.items for task in run.tasks)}"
-        rows.append((path.name, run.status, asked, _age(run.started)))
-    widths = [max(len(row[place]) for row in rows if not row[1].startswith("unreadable")) for place in range(4)]
+        rows.append((path.name, run.status, asked, _tokens(run), _age(run.started)))
+    if not any(row[3] for row in rows[1:]):
+        rows = [(*row[:3], row[4]) for row in rows]
+    readable = [row for row in rows if not row[1].startswith("unreadable")]
+    widths = [max(map(len, column)) for column in zip(*readable, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([f"runs in {results_root() / 'runs'}, newest first", *lines])
+
+
+def _tokens(run: "Run") -> str:
+    """Say how many tokens its judging read and wrote, in thousands or millions; nothing where it is not known."""
+    took = [stage.info.get("usage") for stage in run.stages if stage.stage.startswith("judge ")]
+    counts = [use.get(name) for use in took if isinstance(use, dict) for name in ("prompt_tokens", "completion_tokens")]
+    if not counts or not all(isinstance(count, int) for count in counts):
+        return ""
+    total = sum(counts)
+    return f"{total / 1e6:.1f} M" if total >= 1e6 else f"{total / 1e3:.0f} k" if total >= 1e4 else f"{total:,}"
 
 
 def _age(started: str) -> str:

@@ -39,10 +39,9 @@ def test_a_comparison_ends_in_a_sentence_and_says_what_it_rests_on(runs, capsys)
 
 def test_json_holds_the_figures_unrounded(runs, capsys) -> None:
     assert main(["compare", *runs, "--format", "json", "--resamples", "200"]) == 0
-    tables = json.loads(capsys.readouterr().out)["tables"]
-    cells = dict(zip([c["heading"] for c in tables[-1]["columns"]], tables[-1]["groups"][0][0], strict=True))
-    assert cells["difference, 95 %"]["low"] < cells["difference, 95 %"]["value"] < cells["difference, 95 %"]["high"]
-    assert 0 < cells["p"]["value"] < 0.01
+    first, *_ = json.loads(capsys.readouterr().out)["comparisons"][0]["metrics"]
+    assert first["low"] < first["difference"] < first["high"]
+    assert 0 < first["p"] < 0.01
 
 
 def test_a_file_gets_the_format_of_its_name(runs, tmp_path: Path, capsys) -> None:

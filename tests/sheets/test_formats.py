@@ -111,6 +111,20 @@ def test_in_markdown_one_row_stays_one_row_and_texts_are_texts(sheet: Sheet) -> 
     assert [re.sub("[\u2068\u2069]", "", cell) for cell in read] == [harmless(shown) for shown in every(sheet)]
 
 
+def test_markdown_can_be_pasted_where_nothing_is_rendered() -> None:
+    cells = (text("a_name-1.2 (x)"), Cell(0.1, "+15.3 [+12.1, +18.6]"), Cell(0.001, "< 0.001", mark="best"))
+    columns = (Column("run"), Column("difference, 95 %", "number"), Column("p (Holm)", "number"))
+    notes = ("better, +15.3 [+12.1, +18.6], p < 0.001 & no more (a | b).", "12. of March")
+    written = to_md([Sheet("carevl − distill · 4.5", columns, ((cells,),), notes)])
+    heading, *table, first, second = filter(None, written.splitlines())
+    assert heading == "### carevl − distill · 4.5"
+    assert [cell.strip() for cell in table[-1].strip("|").split("|")] == [
+        "a_name-1.2 (x)", "+15.3 [+12.1, +18.6]", "**< 0.001**"
+    ]  # fmt: skip
+    # within a line as it stands, but for what would end a cell; at its beginning no list
+    assert (first, second) == (notes[0].replace("|", "&#124;"), "12\\. of March")
+
+
 class Page(HTMLParser):
     """The cells, the tags and the content policy of a page."""
 

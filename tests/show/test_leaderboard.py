@@ -12,8 +12,8 @@ from harness.counting import cache as counted
 from harness.counting.cache import Cache
 from harness.counting.results import load_result, rank_results
 from harness.records import RunFolder
-from harness.sheets.sheet import Sheet
-from harness.show.leaderboard import collect, leaderboard
+from harness.sheets.sheet import Cell, Sheet
+from harness.show.leaderboard import collect, leaderboard, published, published_sheet
 from tests.comparing.test_comparison import varied
 from tests.toys import ROOT, make_items, make_judgments, write
 
@@ -193,9 +193,10 @@ def spoil(runs: Path) -> None:
 def test_without_a_name_what_cannot_be_shown_is_left_out_and_said(runs: Path, capsys) -> None:
     spoil(runs)
     assert main(["leaderboard", "--format", "json"]) == 0
-    (table,) = json.loads(capsys.readouterr().out)["tables"]
-    assert len(table["groups"][0]) == 1
-    (told,) = [note for note in table["notes"] if note.startswith("Left out:")]
+    found = json.loads(capsys.readouterr().out)
+    (table,) = found["tables"]
+    assert len(table["rows"]) == 1
+    told = " ".join(found["left_out"])
     for name in ("unfinished", "lost", "torn", "mixed", "damaged", "unable"):
         assert name in told
     assert "good" not in told
@@ -239,26 +240,27 @@ def test_mistakes_are_one_line(runs: Path, capsys, tmp_path: Path) -> None:
         assert len(error.strip().splitlines()) == 1
     assert main(["leaderboard", "run", str(runs / "run"), "--format", "json"]) == 0
     (table,) = json.loads(capsys.readouterr().out)["tables"]
-    assert len(table["groups"][0]) == 1, "named twice, shown once"
+    assert len(table["rows"]) == 1, "named twice, shown once"
 
 
 def test_published_rows_stand_apart_with_source_and_audit_and_are_not_ranked(runs: Path, capsys) -> None:
     shutil.copytree(Path(__file__).parent.parent.parent / "results/published", runs.parent / "published")
     items = make_items(40)
     write(runs / "run", items, make_judgments(items, 0.7), task="vlrewardbench")
-    assert main(["leaderboard", "--task", "vlrewardbench", "--published", "--format", "json"]) == 0
-    ours, theirs = json.loads(capsys.readouterr().out)["tables"]
-    headings = [one["heading"] for one in theirs["columns"]]
+    printed = published(runs.parent / "published", "vlrewardbench")
+    theirs = published_sheet("vlrewardbench", printed, synthetic=True)
+    headings = [one.heading for one in theirs.columns]
     assert headings[:8] == ["model", "general", "hallucination", "reasoning", "overall", "macro", "source", "audit"]
     assert "rank" not in headings
-    assert len(ours["groups"][0]) == 1
-    rows = theirs["groups"][0]
-    assert not any("mark" in cell for row in rows for cell in row)
-    first = dict(zip(headings, rows[0], strict=True))
-    assert first["general"] == {"value": 0.478, "shown": "47.8"}
-    assert first["audit"]["value"] == "'correct' explains this row, with 1 item left out."
-    assert first["source"]["value"].startswith("arXiv 2411.17451")
-    assert any("synthetic" in note for note in theirs["notes"])
+    assert not any(cell.mark for row in theirs.rows for cell in row)
+    first = dict(zip(headings, theirs.rows[0], strict=True))
+    assert first["general"] == Cell(0.478, "47.8")
+    assert first["audit"].value == "'correct' explains this row, with 1 item left out."
+    assert first["source"].value.startswith("arXiv 2411.17451")
+    assert any("synthetic" in note for note in theirs.notes)
+    assert main(["leaderboard", "--task", "vlrewardbench", "--published", "--format", "md"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("both-orders") < out.index("published figures, not counted here and not ranked")
     assert main(["leaderboard", "--task", "mllm_judge", "--published", "--format", "csv"]) == 0
     header, *lines = csv.reader(io.StringIO(capsys.readouterr().out))
     assert header[:17] == ["table", "model", *SOURCES, "Ave."]
@@ -281,7 +283,8 @@ def test_mllm_as_a_judge_has_the_papers_columns_and_lower_is_better_where_it_is(
         folders.append(write(tmp_path / name, items, read, **about))
     (sheet,) = drawn(*folders, cache=tmp_path / "cache")
     headings = [one.heading for one in sheet.columns]
-    assert headings[:18] == ["recipe", "rank", "ties", *SOURCES, "Ave. distance"]
+    # the metric that ranks stands first, where the paper has its average last
+    assert headings[:18] == ["recipe", "rank", "ties", "Ave. distance", *SOURCES]
     assert column(sheet, "recipe") == ["near", "far"]
     assert marked(sheet, "Ave. distance") == [True, False]
     assert not any(marked(sheet, "random order"))

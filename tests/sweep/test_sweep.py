@@ -98,8 +98,8 @@ def test_a_cell_that_fails_is_one_line_and_one_that_was_killed_goes_on(tmp_path:
     # and every cell is an ordinary run
     runs = json.loads((results / "sweeps/short-or-long/runs.json").read_text())
     short, long = (next(run for cell, run in runs.items() if f"epochs={n}" in cell) for n in ("0.5", "2"))
-    compared = harness(results, "compare", short, long, "--format", "json")
-    assert "sft.epochs (0.5 | 2.0)" in compared
+    (compared,) = json.loads(harness(results, "compare", short, long, "--format", "json"))["comparisons"]
+    assert {"setting": "sft.epochs", "baseline": 0.5, "candidate": 2.0} in compared["settings"]
     stages = RunFolder(results / "runs" / short).read_run().stages
     assert {stage.seed for stage in stages if stage.stage == "sft"} == {0, 1}
 

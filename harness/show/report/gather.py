@@ -29,7 +29,7 @@ from harness.show.report.model import (
     Page,
     Side,
 )
-from harness.show.report.stages import costs_of, scores_of, splits_of, trainings
+from harness.show.report.stages import costs_of, scores_of, splits_of, trainings, usage_of
 from harness.show.tables import notes
 
 
@@ -76,7 +76,7 @@ def gather(candidate: RunFolder, baseline: RunFolder | None, task: str | None, r
         dpo=dpo,
         not_recorded=missing,
         scored=[scored for side in sides if (scored := scores_of(side))],
-        costs=[Costs(side.role, side.name, costs_of(side.result.run.stages)) for side in sides],
+        costs=[Costs(side.role, side.name, costs_of(side.result.run.stages), usage_of(side)) for side in sides],
         records=[(side.name, _record(side.result)) for side in sides],
         items=items_table(sides, roots),
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 from harness.counting.results import TaskResult
 from harness.records import Judgment
@@ -236,12 +236,12 @@ class CurveInfo(BaseModel):
 
     step: list[float]
     loss: list[float]
-    margins: list[float] = Field([], alias="rewards/margins")
-    accuracies: list[float] = Field([], alias="rewards/accuracies")
+    margins: list[float] = Field([], validation_alias=AliasChoices("rewards/margins", "margin"))
+    accuracies: list[float] = Field([], validation_alias=AliasChoices("rewards/accuracies", "right"))
 
 
 class TrainingInfo(BaseModel):
-    """What `sft` and `dpo` record."""
+    """What `sft`, `dpo` and `reward` record."""
 
     rows: int = 0
     updates: int = 0
@@ -304,12 +304,30 @@ class Cost(NamedTuple):
     peak_mb: float
 
 
+class UsageInfo(BaseModel):
+    """What answers took; None where it is not known."""
+
+    requests: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    items_per_second: float | None = None
+    cost: float | None = None
+
+
+class UsedInfo(BaseModel):
+    """What a stage records in which a model is asked."""
+
+    usage: UsageInfo | None = None
+
+
 class Costs(NamedTuple):
     """What a run's stages cost, in the order they ran."""
 
     role: str
     name: str
     stages: list[Cost]
+    usage: list[str]
+    """In words, what the answers of a stage took."""
 
 
 class Answer(NamedTuple):

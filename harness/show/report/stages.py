@@ -21,6 +21,8 @@ from harness.show.report.model import (
     SplitInfo,
     TrainingInfo,
     TruthInfo,
+    UsageInfo,
+    UsedInfo,
 )
 
 Info = TypeVar("Info", bound=BaseModel)
@@ -61,12 +63,16 @@ def splits_of(side: Side) -> list[Split]:
     ]
 
 
+PAIRED = {"loss": "loss", "margins": "reward margin", "accuracies": "reward accuracy"}
+"""What a training on pairs records of its course, in words."""
+
+
 def trainings(sides: Sequence[Side]) -> tuple[Curves, list[Curves], list[str]]:
-    """Collect the curves of supervised and of preference training, and say which are not recorded."""
+    """Collect the curves of supervised training and of those on pairs, and say which are not recorded."""
     sft, missing = list[Curve](), []
-    dpo: dict[str, list[Curve]] = {"loss": [], "margins": [], "accuracies": []}
+    paired: dict[str, dict[str, list[Curve]]] = {stage: {name: [] for name in PAIRED} for stage in ("dpo", "reward")}
     for side in sides:
-        for stage in ("sft", "dpo"):
+        for stage in ("sft", *paired):
             trainings = _infos(side, stage, TrainingInfo)
             for record, info in trainings:
                 if info.curve is None:
@@ -74,15 +80,19 @@ def trainings(sides: Sequence[Side]) -> tuple[Curves, list[Curves], list[str]]:
                 if stage == "sft":
                     sft.append(Curve(side.role, record.seed, info.curve.step, info.curve.loss))
                 else:
-                    for name, curves in dpo.items():
+                    for name, curves in paired[stage].items():
                         curves.append(Curve(side.role, record.seed, info.curve.step, getattr(info.curve, name)))
             unknown = [info for _, info in trainings if info.curve is None]
             if unknown:
                 ends = ", ".join(f"{info.loss:.4g}" for info in unknown if info.loss is not None)
                 last = f"; last losses {ends}" if ends else ""
                 missing.append(f"{side.name}: the course of {stage.upper()} is not recorded by this run{last}.")
-    titles = {"loss": "DPO: loss", "margins": "DPO: reward margin", "accuracies": "DPO: reward accuracy"}
-    drawn = [Curves(titles[name], curves) for name, curves in dpo.items() if any(curve.values for curve in curves)]
+    drawn = [
+        Curves(f"{'DPO' if stage == 'dpo' else 'Reward head'}: {PAIRED[name]}", curves)
+        for stage, of_stage in paired.items()
+        for name, curves in of_stage.items()
+        if any(curve.values for curve in curves)
+    ]
     return Curves("SFT: loss", sft), drawn, missing
 
 
@@ -120,6 +130,29 @@ def _right(side: Side) -> list[tuple[str, float]]:
     infos = [info for _, info in _infos(side, "scorer-accuracy", ScorerInfo)]
     shares = {name: [share for info in infos if (share := getattr(info, name)) is not None] for name in TOLD}
     return [(TOLD[name], sum(found) / len(found)) for name, found in shares.items() if found]
+
+
+def usage_of(side: Side) -> list[str]:
+    """Say what the answers of each stage took, over its seeds; nothing of a stage that asks nothing, or is older."""
+    told = []
+    for name in dict.fromkeys(stage.stage for stage in side.result.run.stages):
+        infos = [info.usage for _, info in _infos(side, name, UsedInfo) if info.usage]
+        sums = {field: [getattr(info, field) for info in infos] for field in UsageInfo.model_fields}
+        known = {field: sum(values) for field, values in sums.items() if values and None not in values}
+        parts = [
+            f"{known[field]:,} {words}"
+            for field, words in (
+                ("requests", "requests"),
+                ("prompt_tokens", "tokens read"),
+                ("completion_tokens", "tokens written"),
+            )
+            if field in known
+        ]
+        if "items_per_second" in known:
+            parts.append(f"{known['items_per_second'] / len(infos):.3g} items a second")
+        parts += [f"cost {known['cost']:.4g}"] if "cost" in known else []
+        told += [f"{name}: {', '.join(parts)}."] if parts else []
+    return told
 
 
 def costs_of(stages: Sequence[StageRecord]) -> list[Cost]:

@@ -14,7 +14,9 @@ from harness.cli import main
 from harness.comparing.comparison import compare
 from harness.comparing.findings import differences, remarks
 from harness.counting.results import load_result
+from harness.errors import DataError
 from harness.records import Item, Judgment
+from harness.records.run import StageRecord
 from harness.registry import content_roots
 from harness.show.report import items as table_of_items
 from harness.show.report.gather import gather
@@ -117,6 +119,26 @@ def test_what_stages_recorded_is_drawn_and_what_they_did_not_is_said(tmp_path: P
     assert "The spread of the scores is not recorded by this run." in page
     bare = write(tmp_path / "bare", items, answers(items, [True] * 8))
     assert "Nothing was trained in this run." in Reader(render(gather(bare, None, None, ROOTS))).text
+
+
+def test_a_reward_heads_training_and_what_answers_took_are_shown(tmp_path: Path) -> None:
+    items = make_items(8)
+    curve = {"step": [1, 2], "loss": [0.7, 0.5], "margin": [0.0, 0.9], "right": [0.5, 0.8]}
+    usage = {"requests": 16, "prompt_tokens": 1200, "completion_tokens": 160, "items_per_second": 2.5, "cost": 0.5}
+    stages = [
+        StageRecord(stage=name, seed=seed, key=f"{name}{seed}", cached=False, seconds=1, peak_mb=1, info=info)
+        for seed in (0, 1)
+        for name, info in (("reward", {"updates": 2, "loss": 0.5, "curve": curve}), ("judge toy", {"usage": usage}))
+    ]
+    run = write(tmp_path / "head", items, answers(items, [True] * 8, (0, 1)), stages, {"reward": {}})
+    page = " ".join(Reader(render(gather(run, None, None, ROOTS))).text.split())
+    for title in ("Reward head: loss", "Reward head: reward margin", "Reward head: reward accuracy"):
+        assert title in page
+    assert "judge toy: 32 requests, 2,400 tokens read, 320 tokens written, 2.5 items a second, cost 1." in page
+    spoilt = stages[1].model_copy(update={"info": {"usage": {"requests": "many"}}})
+    bad = write(tmp_path / "bad", items, answers(items, [True] * 8), [spoilt])
+    with pytest.raises(DataError, match=r"stage 'judge toy', field 'usage.requests'"):
+        gather(bad, None, None, ROOTS)
 
 
 def test_a_run_alone_has_its_headline_figure(tmp_path: Path) -> None:
