@@ -74,7 +74,8 @@ def markdown(ruling: Ruling) -> str:
     if ruling.comparison is None:
         return to_md([Sheet(verdict, (), (), tuple(others))])
     table = differences(ruling.comparison, every_slice=True)
-    return to_md([replace(table, title=verdict, notes=(*others, *remarks(ruling.comparison)))])
+    title = f"{ruling.verdict.upper()}: {ruling.comparison.called}"
+    return to_md([replace(table, title=title, notes=(verdict, *others, *remarks(ruling.comparison)))])
 
 
 def as_json(ruling: Ruling) -> str:

@@ -15,27 +15,31 @@ def compare(options: Namespace) -> ExitCode:
     from harness.comparing.comparison import compare_many
     from harness.comparing.fields import comparisons
     from harness.comparing.findings import by_seed, candidates, differ_in, differences, remarks
+    from harness.show.console import Screen
     from harness.show.tables import results_sheets
 
+    form = format_of(options)
     baseline, *others = read_results(options, options.baseline, *options.candidates)
     found = compare_many(
         baseline, others, options.correct, options.level, options.resamples, options.seed, options.other_prompts
     )
-    if format_of(options) == "json":
+    if form == "json":
         write_text(comparisons(found, options.correct, options.bootstrap), options)
         return ExitCode.OK
     sheets = results_sheets([*(("candidate", other) for other in others), ("baseline", baseline)])
-    if options.format == "csv":
+    if form == "csv":
         # tables of unlike columns make no table that a spreadsheet can use
         sheets = []
     for comparison in found:
         table = differences(comparison, every_slice=True, bootstrap=options.bootstrap)
         seeds = by_seed(comparison)
         notes = [comparison.sentence(), *remarks(comparison), *differ_in(comparison.settings)]
-        sheets += [*([seeds] if seeds and options.format != "csv" else []), replace(table, notes=tuple(notes))]
-    if len(found) > 1 and options.format != "csv":
+        sheets += [*([seeds] if seeds and form != "csv" else []), replace(table, notes=tuple(notes))]
+    if len(found) > 1 and form != "csv":
         sheets.append(candidates(found, options.correct))
     write_sheets(sheets, options)
+    if form == "csv":
+        Screen(stderr=True).print("CSV holds the differences alone; --format json holds all figures.", soft_wrap=True)
     return ExitCode.OK
 
 

@@ -44,8 +44,11 @@ def write_text(told: str, options: Namespace) -> None:
 
     if options.output is None:
         print(told, end="")
-    else:
-        write_atomically(options.output, told, "-o")
+        return
+    write_atomically(options.output, told, "-o")
+    from harness.show.console import Screen
+
+    Screen(stderr=True).print(f"Written: {options.output}", soft_wrap=True)
 
 
 def format_of(options: Namespace) -> str:
