@@ -106,6 +106,9 @@ class Comparison:
     """What the baseline and the candidate are called, so that all runs of a comparison can be told apart."""
     level: float = 0.95
 
+    def __repr__(self) -> str:
+        return f"<Comparison: {self.sentence()}>"
+
     @property
     def items(self) -> int:
         """Items that both runs have."""

@@ -365,9 +365,14 @@ def _show(console: Any, plans: list[Plan]) -> None:
     console.print("\nWritten:")
     for _, _, _, folder in plans:
         console.print(f"  {folder}", soft_wrap=True)
+    runs = results_root() / "runs"
+    names = [folder.name if folder.parent == runs else str(folder) for _, _, _, folder in plans]
     if len(plans) == 2:
+        console.print(f"Again, without asking anything: harness compare {' '.join(names)}", soft_wrap=True)
+    console.print(f"As a page: harness report {' '.join(names)}", soft_wrap=True)
+    if (recipe := plans[-1][2]) and recipe.trains:
         console.print(
-            f"Again, without asking anything: harness compare {plans[0][3].name} {plans[1][3].name}", soft_wrap=True
+            f"The judge, about responses of your own: harness judge run:{names[-1]} FILE -o OUT", soft_wrap=True
         )
 
 

@@ -167,7 +167,10 @@ def test_one_seed_told_twice_is_noticed_of_a_run_that_says_it_was_not_trained(pa
     )
     record(pair / "cand", lambda run: run["config"].pop("sft"))
     assert gated(pair) == 2
-    assert "under seeds 0 and 1 cand gave every question the same answer" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "under seeds 0 and 1 cand gave every question the same answer" in said
+    assert "It was not trained, and one seed is all of it: run it with --seeds 0, or say --same." in said
+    assert gated(pair, "--same") == 1
 
 
 @pytest.mark.parametrize("change", ["fewer", "probability"])
