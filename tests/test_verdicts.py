@@ -124,6 +124,23 @@ def test_a_file_is_judged_resumed_and_labelled(tmp_path: Path, rows, capsys) -> 
         assert told in capsys.readouterr().err
 
 
+def test_a_limit_keeps_what_is_judged_and_says_how_to_go_on(tmp_path: Path, rows, capfd) -> None:
+    file, out = written(tmp_path, rows), tmp_path / "verdicts.jsonl"
+    command = ["judge", "embedded:judge", str(file), "-o", str(out), "--set", "judging.chunk_size=6"]
+    # what is begun together is finished together: three rows of two questions each
+    assert main([*command, "--max-requests", "1"]) == 4
+    last = capfd.readouterr().err.strip().splitlines()[-1]
+    assert "--max-requests 1 is reached (6 requests, " in last
+    assert f"Done: 3 of 12 rows have their verdict in {out}; all of it is kept. Go on: harness judge " in last
+    assert last.endswith("--max-requests 1 --resume")
+    kept = out.read_text()
+    assert main([*command, "--resume"]) == 0
+    assert out.read_text().startswith(kept)
+    assert len(read_verdicts(out)) == 12
+    assert main([*command, "--max-cost", "1", "--resume"]) == 2
+    assert "by the prices of a server, and none is given" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

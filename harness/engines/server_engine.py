@@ -140,7 +140,7 @@ class ServerEngine:
                         drawn = [reply] * request.samples
                     else:
                         drawn = [self._read(choice, opening is not None) for choice in reply]
-                    told = [one._replace(requests=0 if i else sent) for i, one in enumerate(drawn)]
+                    told: list[Answer | None] = [one._replace(requests=0 if i else sent) for i, one in enumerate(drawn)]
                     answers[request.place][request.sample : request.sample + request.samples] = told
                     self.client.count(drawn[0].error, url)
                 except RefusedError as refusal:

@@ -135,9 +135,10 @@ def _tokens(run: "Run") -> str:
     """Say how many tokens its judging read and wrote, in thousands or millions; nothing where it is not known."""
     took = [stage.info.get("usage") for stage in run.stages if stage.stage.startswith("judge ")]
     counts = [use.get(name) for use in took if isinstance(use, dict) for name in ("prompt_tokens", "completion_tokens")]
-    if not counts or not all(isinstance(count, int) for count in counts):
+    known = [count for count in counts if isinstance(count, int)]
+    if not known or len(known) < len(counts):
         return ""
-    total = sum(counts)
+    total = sum(known)
     return f"{total / 1e6:.1f} M" if total >= 1e6 else f"{total / 1e3:.0f} k" if total >= 1e4 else f"{total:,}"
 
 

@@ -19,7 +19,20 @@ from harness.evaluate import experts_model  # noqa: E402
 from harness.evaluate.judged import Judged  # noqa: E402
 
 
-def judge(folder: Path, benchmark: Artifact, work: Path) -> list[Judgment]:
+class Told(Silent):
+    """What a stage says of its progress: by unit, the steps that there are and those that are done."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, list[int]] = {}
+
+    def total(self, steps: int, unit: str = "") -> None:
+        self.steps[unit] = self.now = [steps, 0]
+
+    def advance(self, steps: int = 1) -> None:
+        self.now[1] += steps
+
+
+def judge(folder: Path, benchmark: Artifact, work: Path, progress: Silent | None = None) -> list[Judgment]:
     items = read_items(benchmark.path / tasks.TABLE)
     config = RunConfig(recipe="toy", tasks=["vlrewardbench"], data={"vlrewardbench": "embedded"})
     model = experts_model.ExpertsModel(
@@ -28,17 +41,20 @@ def judge(folder: Path, benchmark: Artifact, work: Path) -> list[Judgment]:
     )  # fmt: skip
     task = tasks.PreparedTask(CONTENT, HOOKS, benchmark, items, find_protocol("both-orders"), None)
     folder.mkdir()
-    tasks.ask(RunFolder(folder), task, Judged("toy", "caption", True, lambda: model), config, 0, Silent())
+    tasks.ask(RunFolder(folder), task, Judged("toy", "caption", True, lambda: model), config, 0, progress or Silent())
     return [j.model_copy(update={"seconds": 0}) for j in RunFolder(folder).read_judgments("vlrewardbench")]
 
 
 def test_captions_are_asked_for_once_an_image_and_kept_over_a_crash(tmp_path: Path, monkeypatch) -> None:
     benchmark = small_benchmark(tmp_path, 12)
     work = tmp_path / "work"
-    first = judge(tmp_path / "first", benchmark, work)
+    told = Told()
+    first = judge(tmp_path / "first", benchmark, work, told)
     images = {item.image_hash for item in read_items(benchmark.path / tasks.TABLE)}
     (written,) = work.glob("captions-*.jsonl")
     assert len(written.read_text().splitlines()) == len(images) < 12
+    # both responses of twelve pairs, by two experts
+    assert told.steps == {"captions": [len(images)] * 2, "scores": [48, 48], "answers": [24, 24]}
     # a crash tore the last line: one image is owed
     written.write_bytes(written.read_bytes()[:-20])
     assert judge(tmp_path / "second", benchmark, work) == first
