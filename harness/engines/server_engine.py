@@ -140,12 +140,12 @@ class ServerEngine:
                         drawn = [reply] * request.samples
                     else:
                         drawn = [self._read(choice, opening is not None) for choice in reply]
-                    told: list[Answer | None] = [one._replace(requests=0 if i else sent) for i, one in enumerate(drawn)]
-                    answers[request.place][request.sample : request.sample + request.samples] = told
+                    drawn = [one._replace(requests=0 if i else sent) for i, one in enumerate(drawn)]
+                    answers[request.place][request.sample : request.sample + request.samples] = [*drawn]
                     self.client.count(drawn[0].error, url)
                 except RefusedError as refusal:
                     refused[request.place] = refusal
-                    answers[request.place] = Answer("", error=refusal.why, requests=sent).again(decoding.samples)
+                    answers[request.place] = [*Answer("", error=refusal.why, requests=sent).again(decoding.samples)]
                     self.client.failed_in_a_row += 1
                     if self.client.given_up:
                         stops.append(refusal)

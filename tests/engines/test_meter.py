@@ -100,7 +100,7 @@ def test_time_that_is_over_stops_before_the_first_question(results, tmp_path, ca
     with serving(lambda body, before: answer()) as server:
         assert run(server.url, tmp_path / "run", "--max-minutes", "1e-9") == ExitCode.INCOMPLETE
         assert server.asked == []
-        assert "--max-minutes 1e-09 is reached (0 requests, 0 s)" in capfd.readouterr().err
+        assert "--max-minutes 1e-09 is reached (0 requests, " in capfd.readouterr().err
         assert run(server.url, tmp_path / "run", "--max-minutes", "60", "--resume") == 0
     assert Counter(server.keys) == {f"Bearer {KEY}": 1}
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "complete"

@@ -1,0 +1,35 @@
+"""`harness ls runs`: where it looked, and what judging took."""
+
+from pathlib import Path
+
+from harness.cli import main
+from harness.records.run import StageRecord
+from tests.toys import make_items, make_judgments, write
+
+
+def test_runs_are_listed_with_their_tokens_and_an_empty_folder_is_named(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path))
+    assert main(["ls", "runs"]) == 0
+    said = capsys.readouterr().out
+    assert f"There is no run in {tmp_path / 'runs'}." in said
+    assert "HARNESS_RESULTS" in said
+    items = make_items(6)
+    write(tmp_path / "runs/older", items, make_judgments(items, 0.7))
+    assert main(["ls", "runs"]) == 0
+    assert "tokens" not in capsys.readouterr().out
+    for name, usage in (
+        ("few", {"prompt_tokens": 900, "completion_tokens": 100}),
+        ("many", {"prompt_tokens": 3_000_000, "completion_tokens": 250_000}),
+        ("unknown", {"prompt_tokens": 900, "completion_tokens": None}),
+        ("hostile", "\x1b[31m"),
+    ):
+        stage = StageRecord(
+            stage="judge toy", seed=0, key=name, cached=False, seconds=1, peak_mb=1, info={"usage": usage}
+        )
+        write(tmp_path / "runs" / name, items, make_judgments(items, 0.7), [stage])
+    assert main(["ls", "runs"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "tokens" in lines["run"]
+    assert lines["few"].endswith(" 1,000")
+    assert lines["many"].endswith(" 3.2 M")
+    assert all("1 x 6" in lines[name] and not lines[name].endswith(" M") for name in ("older", "unknown", "hostile"))
