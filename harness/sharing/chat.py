@@ -178,7 +178,8 @@ def write_reply(asked: Asked, answers: Sequence[Answer], served: str) -> dict[st
     """
     if failed := next((answer.error for answer in answers if answer.error), None):
         raise RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, f"The engine gave no answer: {failed}.")
-    counts = [answer.tokens for answer in answers]
+    read, written = ([getattr(one, name) for one in answers] for name in ("prompt_tokens", "tokens"))
+    counts = {"prompt_tokens": _sum(read), "completion_tokens": _sum(written)}
     return {
         "id": f"chatcmpl-{secrets.token_hex(12)}",
         "object": "chat.completion",
@@ -193,13 +194,13 @@ def write_reply(asked: Asked, answers: Sequence[Answer], served: str) -> dict[st
             }
             for place, answer in enumerate(answers)
         ],
-        # engines do not tell how many tokens a question had
-        "usage": {
-            "prompt_tokens": None,
-            "completion_tokens": None if None in counts else sum(count or 0 for count in counts),
-            "total_tokens": None,
-        },
+        "usage": counts | {"total_tokens": _sum(list(counts.values()))},
     }
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    """Add up counts of tokens; None where an engine does not tell one."""
+    return None if None in counts else sum(count or 0 for count in counts)
 
 
 def _logprobs(answer: Answer) -> dict[str, Any]:

@@ -264,7 +264,7 @@ def test_the_card_says_what_it_must(trained, tmp_path: Path) -> None:
     assert told.index("**Synthetic.**") < told.index("A **judge**")
     for part in (
         "2,400 preference pairs of the embedded synthetic world",
-        "| sft.learning\\_rate ",
+        "| sft.learning_rate ",
         "96 rows",
         "this checkpoint, seed 0",
         "distill (2 seeds)",

@@ -131,7 +131,8 @@ def test_a_reply_has_openais_shape(served, engine, questions, tmp_path) -> None:
     assert step["token"] == ("1" if "answer 1" in expected.text else "2")
     assert {one["token"] for one in step["top_logprobs"]} == {"1", "2"}
     assert reply["choices"][0]["finish_reason"] == "stop"
-    assert reply["usage"]["completion_tokens"] == 2 * expected.tokens
+    read, written = expected.prompt_tokens, 2 * expected.tokens
+    assert reply["usage"] == {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
     status, reply = served.chat(messages=[{"role": "user", "content": content}], max_tokens=2)
     assert (status, reply["choices"][0]["finish_reason"]) == (200, "length")
     assert served.send("GET", "/v1/models")[1]["data"][0]["id"] == "judge"
