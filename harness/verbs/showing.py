@@ -10,16 +10,20 @@ from harness.registry import find_run
 
 if TYPE_CHECKING:
     from harness.counting.results import TaskResult
+    from harness.sheets.page import Head
     from harness.sheets.sheet import Sheet
 
 
-def write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool = True) -> None:
+def write_sheets(
+    sheets: Sequence["Sheet"], options: Namespace, verdicts: bool = True, head: "Head | None" = None
+) -> None:
     """Print tables, or write them to -o FILE in one step.
 
     Args:
         sheets: the tables.
         options: with `format` and `output`.
         verdicts: whether the first note of a table is a verdict, which stands out.
+        head: what stands above the tables of a page.
     """
     from harness.records.store import write_atomically
     from harness.sheets import formats
@@ -36,7 +40,7 @@ def write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool =
             else:
                 say_remarks(console, sheet.notes)
         return
-    told = formats.TEXTS[name](sheets)
+    told = formats.to_html(sheets, head=head) if name == "html" else formats.TEXTS[name](sheets)
     if options.output is None:
         print(told, end="")
     else:

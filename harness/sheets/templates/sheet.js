@@ -1,7 +1,7 @@
 "use strict";
 for (const table of document.querySelectorAll("table")) {
   table.querySelectorAll("th").forEach((head, place, heads) => {
-    const figures = head.classList.contains("figure");
+    const figures = head.matches(".figure, .drawn");
     head.firstElementChild.addEventListener("click", () => {
       // figures begin with the highest, words with the first
       const before = head.getAttribute("aria-sort");
