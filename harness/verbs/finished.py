@@ -14,6 +14,7 @@ def compare(options: Namespace) -> ExitCode:
     """Compare finished runs with a baseline."""
     from harness.comparing.comparison import compare_many
     from harness.comparing.findings import by_seed, candidates, differ_in, differences, remarks
+    from harness.sheets.page import Head
     from harness.show.tables import results_sheets
 
     baseline, *others = read_results(options, options.baseline, *options.candidates)
@@ -31,7 +32,13 @@ def compare(options: Namespace) -> ExitCode:
         sheets += [*([seeds] if seeds and options.format != "csv" else []), replace(table, notes=tuple(notes))]
     if len(found) > 1 and options.format != "csv":
         sheets.append(candidates(found, options.correct))
-    write_sheets(sheets, options)
+    names = [comparison.names for comparison in found]
+    head = Head(
+        f"{', '.join(cand for _, cand in names)} against {names[0][0]}",
+        tuple(comparison.sentence() for comparison in found),
+        baseline.task.synthetic,
+    )
+    write_sheets(sheets, options, head=head)
     return ExitCode.OK
 
 
@@ -142,9 +149,11 @@ def leaderboard(options: Namespace) -> ExitCode:
     from harness.counting.cache import Cache
     from harness.records import RunFolder
     from harness.registry import expand_tasks, find_tasks, published_root
+    from harness.sheets.page import Head
     from harness.show.console import Screen
     from harness.show.leaderboard import collect, published, published_sheet
     from harness.show.leaderboard import leaderboard as draw_up
+    from harness.show.report.record import link_to
     from harness.texts import harmless
 
     roots = content_roots(options.include_path)
@@ -156,7 +165,8 @@ def leaderboard(options: Namespace) -> ExitCode:
     errors = Screen(stderr=True)
     shown = track(paths, "counting", console=errors, transient=True, disable=not errors.is_terminal)
     found, left_out = collect(map(RunFolder, shown), tasks, bool(options.runs), cache)
-    sheets = draw_up(found, cache)
+    beside = options.output.parent if options.output else None
+    sheets = draw_up(found, cache, lambda counted: link_to(counted.result.folder, beside) if beside else "")
     if options.published:
         for task, runs in found.items():
             if rows := published(published_root(), task):
@@ -172,7 +182,8 @@ def leaderboard(options: Namespace) -> ExitCode:
         raise HarnessError(f"{what} {told}" if left_out else what, fix)
     if left_out:
         sheets[0] = replace(sheets[0], notes=(*sheets[0].notes, told))
-    write_sheets(sheets, options, verdicts=False)
+    synthetic = any(counted.result.task.synthetic for runs in found.values() for counted in runs)
+    write_sheets(sheets, options, verdicts=False, head=Head("Leaderboard", synthetic=synthetic))
     if format_of(options) == "csv":
         # a table of values has no place for them
         for note in (note for sheet in sheets for note in sheet.notes):
@@ -192,7 +203,13 @@ def report(options: Namespace) -> ExitCode:
         raise HarnessError(f"{len(options.runs)} runs are named.", "A report is of one run, or of BASE and CAND.")
     refuse_foreign(options.output)
     *baseline, candidate = [RunFolder(find_run(name)) for name in options.runs]
-    page = gather(candidate, next(iter(baseline), None), options.task, content_roots(options.include_path))
+    page = gather(
+        candidate,
+        next(iter(baseline), None),
+        options.task,
+        content_roots(options.include_path),
+        options.output.parent,
+    )
     write(options.output, page)
     console = Screen()
     console.print(harmless(page.verdict), style="bold")

@@ -8,20 +8,8 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import DataError
 from harness.records.run import StageRecord
-from harness.show.report.model import (
-    Cost,
-    Curve,
-    Curves,
-    ExpertsInfo,
-    Scored,
-    ScoredInfo,
-    ScorerInfo,
-    Side,
-    Split,
-    SplitInfo,
-    TrainingInfo,
-    TruthInfo,
-)
+from harness.show.report.model import Cost, Curve, Curves, Scored, Side, Split
+from harness.show.report.recorded import ExpertsInfo, ScoredInfo, ScorerInfo, SplitInfo, TrainingInfo, TruthInfo
 
 Info = TypeVar("Info", bound=BaseModel)
 
@@ -82,8 +70,12 @@ def trainings(sides: Sequence[Side]) -> tuple[Curves, list[Curves], list[str]]:
                 last = f"; last losses {ends}" if ends else ""
                 missing.append(f"{side.name}: the course of {stage.upper()} is not recorded by this run{last}.")
     titles = {"loss": "DPO: loss", "margins": "DPO: reward margin", "accuracies": "DPO: reward accuracy"}
-    drawn = [Curves(titles[name], curves) for name, curves in dpo.items() if any(curve.values for curve in curves)]
-    return Curves("SFT: loss", sft), drawn, missing
+    drawn = [
+        Curves(titles[name], curves, smooth=True)
+        for name, curves in dpo.items()
+        if any(curve.values for curve in curves)
+    ]
+    return Curves("SFT: loss", sft, smooth=True), drawn, missing
 
 
 def scores_of(side: Side) -> Scored | None:
