@@ -29,6 +29,8 @@ class Head:
     """Sentences that say what came out, such as a verdict."""
     synthetic: bool = False
     """Whether figures below are of the embedded world."""
+    home: str = ""
+    """Address of the page that lists all runs; empty where there is none."""
     choosing: bool = False
     """Whether two rows can be chosen to be compared; their first cells then link to `report?cand=RUN&task=TASK`."""
 

@@ -27,6 +27,7 @@ def write_sheets(
     """
     from harness.records.store import write_atomically
     from harness.sheets import formats
+    from harness.sheets.page import to_html
 
     name = format_of(options)
     if name == "rich":
@@ -40,7 +41,7 @@ def write_sheets(
             else:
                 say_remarks(console, sheet.notes)
         return
-    told = formats.to_html(sheets, head=head) if name == "html" else formats.TEXTS[name](sheets)
+    told = to_html(sheets, head=head) if name == "html" else formats.TEXTS[name](sheets)
     if options.output is None:
         print(told, end="")
     else:

@@ -33,7 +33,7 @@ def test_differences_have_their_zero_and_what_has_no_interval_a_point_alone() ->
 
 def test_no_interval_is_no_drawing() -> None:
     assert drawn(Sheet("t", COLUMNS, ())) is None
-    assert drawn(Sheet("t", (Column("a"),), (((text("[x]")),),))) is None
+    assert drawn(Sheet("t", (Column("a"),), (((text("[x]"),),),))) is None
 
 
 def test_a_head_is_text_and_stands_above_the_tables() -> None:

@@ -22,7 +22,7 @@ for (const table of document.querySelectorAll("table")) {
 const search = document.getElementById("search");
 const rows = [...document.querySelectorAll("tbody tr")];
 const texts = rows.map((row) => row.textContent.toLowerCase());
-search.addEventListener("input", () => {
+search?.addEventListener("input", () => {
   const words = search.value.toLowerCase().split(/\s+/);
   let found = 0;
   rows.forEach((row, i) => {

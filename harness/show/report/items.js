@@ -236,7 +236,11 @@ function download(name, type, text) {
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
+// One line an item, also for readers to whom these characters end a line.
+const jsonLine = (item) =>
+  `${JSON.stringify(record(item)).replace(/[\u0080-\u009f\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`)}\n`;
+
 const items = () => shown.map((place) => data.rows[place]);
 $("jsonl").addEventListener("click", () =>
-  download(`${data.task}-items.jsonl`, "application/jsonl", items().map((item) => `${JSON.stringify(record(item))}\n`).join("")));
+  download(`${data.task}-items.jsonl`, "application/jsonl", items().map(jsonLine).join("")));
 $("csv").addEventListener("click", () => download(`${data.task}-items.csv`, "text/csv", csv(items())));

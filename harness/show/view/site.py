@@ -18,7 +18,6 @@ from harness.show.report.page import policy, render
 
 KEPT = 16
 """Reports that are kept; each may have some megabytes."""
-BOARD = Head("Runs", choosing=True)
 
 
 class Page(NamedTuple):
@@ -98,7 +97,7 @@ class Site:
                 if counted
                 else "There is no finished run here yet. `harness run --recipe carevl --tasks vlrewardbench` makes two."
             )
-            head = Head(BOARD.title, (lead,), synthetic, BOARD.choosing)
+            head = Head("Runs", (lead,), synthetic, choosing=True)
             self._keep(key, Page(to_html(sheets, head=head).encode("utf-8", "backslashreplace"), page_policy(head)))
         return self.pages[key]
 
@@ -112,7 +111,7 @@ class Site:
         if not cand:
             raise HarnessError("No run is named.", "Choose one on the first page.")
         folders = [self.runs[name] for name in (cand, base) if name]
-        task = task or folders[0].read_run().tasks[0].task
+        task = task or next((record.task for record in folders[0].read_run().tasks), "")
         key = ("report", *(f"{self._count(folder, task).key} {folder.path}" for folder in folders), task)
         if key not in self.pages:
             page = gather(folders[0], folders[1] if base else None, task, self.roots, home="/")
@@ -155,5 +154,5 @@ def named(folders: Sequence[Path]) -> dict[str, RunFolder]:
 
 
 def _refusal(status: int, problem: str, fix: str) -> Page:
-    head = Head(problem, (fix,) if fix else ())
+    head = Head(problem, (fix,) if fix else (), home="/")
     return Page(to_html([], head=head).encode("utf-8", "backslashreplace"), page_policy(head), status)

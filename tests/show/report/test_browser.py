@@ -198,6 +198,14 @@ def test_no_injected_script_can_run(report: Path, open_page: Any) -> None:
     assert page.evaluate("window.ran") is None
 
 
+def test_the_comparison_is_whole_and_its_difference_is_seen_on_a_phone(report: Path, open_page: Any) -> None:
+    wide = open_page(report).page
+    assert wide.evaluate("(t => t.scrollWidth <= t.clientWidth)(document.querySelector('.compared .scroll'))")
+    narrow = open_page(report, 360).page
+    ends = "all => all.map(cell => cell.getBoundingClientRect().right)"
+    assert max(narrow.locator(".compared tbody td:nth-child(2)").evaluate_all(ends)) <= 360
+
+
 @pytest.mark.parametrize("width", [320, 360])
 def test_a_phone_needs_no_sideways_scrolling(report: Path, open_page: Any, width: int) -> None:
     opened = open_page(report, width)

@@ -128,10 +128,10 @@ def test_the_words_of_a_judge_are_those_whose_hash_is_recorded(tmp_path: Path) -
 
 
 def test_a_position_bias_is_said_and_none_is_not_claimed(tmp_path: Path) -> None:
-    items = make_items(60)
+    items = make_items(240)
     # every third item is answered by its place; which one is right does not matter
-    lost = [place % 3 > 0 for place in range(60)]
-    fair = answers(items, [True] * 60)
+    lost = [place % 3 > 0 for place in range(240)]
+    fair = answers(items, [True] * 240)
     biased = [
         j if lost[place // 2] else j.model_copy(update={"reading": "first", "p_first": 0.9, "text": FIRST})
         for place, j in enumerate(fair)
