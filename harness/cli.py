@@ -33,6 +33,7 @@ from harness.help_texts import (
     SERVE_HELP,
     SWEEP_HELP,
     VALIDATE_HELP,
+    VIEW_HELP,
 )
 from harness.texts import harmless, visible
 
@@ -69,6 +70,7 @@ def build_parser() -> Parser:
         "  harness export RUN DIR                                a folder with its card, to share; or `serve` it\n"
         "  harness gate BASE CAND                                one verdict, one exit code, for CI\n"
         "  harness report BASE CAND                              one page to look at\n"
+        "  harness view                                          all runs as pages, on this machine alone\n"
         "  harness leaderboard                                   every finished run, with ties\n"
         "  harness ls recipes                                    what else can be trained",
     )
@@ -224,6 +226,12 @@ def build_parser() -> Parser:
     default = Path("report.html")
     report.add_argument("-o", "--output", metavar="FILE", type=Path, default=default, help=f"default: {default}")
     _include(report)
+
+    view = verbs.add_parser("view", help="all runs as pages", description=VIEW_HELP, formatter_class=raw)
+    view.add_argument("runs", metavar="RUN", nargs="*", help="names or folders (default: every run and baseline)")
+    view.add_argument("--port", metavar="N", type=_port, default=8765, help="0 takes a free one (default: 8765)")
+    view.add_argument("--open", action="store_true", help="open the first page in the browser")
+    _include(view)
 
     audit = verbs.add_parser(
         "audit", help="check a published row for whole numbers", description=AUDIT_HELP, formatter_class=raw

@@ -196,8 +196,24 @@ position bias, reliability, training, cost, and every item with both runs' answe
   harness report distill-... carevl-... -o carevl.html
       the baseline first, as for compare and gate
 
+Below the verdict stand the items that only one of the two judges has right, with both answers side by side and the
+words that differ marked. What is filtered and opened stands in the address, so that it can be sent as a link.
 The page fetches nothing, and what a judge wrote is shown as text. Images come from the stage cache, the
 embedded world or the data file, where they are still there. A report is replaced, another file never.
+"""
+VIEW_HELP = """\
+Look at all runs in a browser: a leaderboard with its intervals drawn; a click leads to a run's report, two ticks to
+the report that compares both.
+
+  harness view
+      every run and baseline; prints the address, which only this machine can open, and serves it until Ctrl-C
+
+  harness view distill carevl --port 0 --open
+      these runs, on a free port, opened in the browser at once
+
+Runs that finish while it is served appear when the page is loaded again. Nothing is fetched from the net, nothing is
+changed, and a run that cannot be read is one line that hides no other. docs/report.md says how to read the pages.
+Exit codes: 0 ended by Ctrl-C; 2 usage.
 """
 AUDIT_HELP = """\
 Find the whole numbers behind a published row: on which split of the items it was counted, and how many

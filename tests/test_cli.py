@@ -22,7 +22,7 @@ HEAVY = ("torch", "transformers", "trl", "datasets", "lmms_eval", "accelerate", 
      ["score", "--help"], ["leaderboard", "--help"], ["leaderboard", "--task", "vlrewardbench", "--published"],
      ["export", "--help"], ["serve", "--help"],
      ["gate", "--help"], ["baseline", "accept", "--help"], ["ls", "baselines"],
-     ["report", "--help"], ["validate", "--help"], ["ls", "sweeps"], ["sweep", "--help"],
+     ["report", "--help"], ["view", "--help"], ["validate", "--help"], ["ls", "sweeps"], ["sweep", "--help"],
      ["sweep", "samples", "--dry-run"],
      ["run", "--recipe", "carevl", "--tasks", "vlrewardbench", "--dry-run"]],
 )  # fmt: skip

@@ -99,7 +99,7 @@ def harness(folder: Path, absent: str, *arguments: str) -> tuple[int, str]:
         (["ls", "recipes"], "carevl"),
         (["ls", "profiles"], "embedded"),
         (["ls", "sweeps"], "ablation"),
-        (["ls", "runs"], "runs in"),
+        (["ls", "runs"], "no run in"),
         (["ls", "baselines"], "baselines in"),
     ],
     ids=lambda value: " ".join(value[:1]) if isinstance(value, list) else "",

@@ -17,29 +17,24 @@ A later version only adds keys, or has another number. CSV has one header: `tabl
 heading; a column with intervals is followed by its `low` and `high`; figures are unrounded, notes are left out.
 """
 
-import base64
 import csv
-import hashlib
 import io
 import json
-import math
 import re
 import textwrap
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.sheets.sheet import Cell, Column, Sheet
+from harness.sheets.page import to_html
+from harness.sheets.sheet import Cell, Sheet, figure_of
 from harness.texts import harmless
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
     from rich.console import Group
 
 SCHEMA = "harness.table/1"
-TEMPLATES = Path(__file__).parent / "templates"
 LATEX_WIDTH = 120
 """Characters that a LaTeX table may be wide before its spare columns are left out."""
 LATEX_ROWS = 30
@@ -328,21 +323,17 @@ def _csv_names(sheet: Sheet) -> list[tuple[str, int]]:
 
 def _spread(sheet: Sheet) -> list[bool]:
     """Say of each column whether it has intervals."""
-    return [any(_figure(row[i].low) is not None for row in sheet.rows) for i in range(len(sheet.columns))]
+    return [any(figure_of(row[i].low) is not None for row in sheet.rows) for i in range(len(sheet.columns))]
 
 
 def _csv_cell(cell: Cell, spread: bool) -> list[str | float | None]:
-    value = _no_formula(cell.value) if isinstance(cell.value, str) else _figure(cell.value)
-    return [value, *([_figure(cell.low), _figure(cell.high)] if spread else [])]
+    value = _no_formula(cell.value) if isinstance(cell.value, str) else figure_of(cell.value)
+    return [value, *([figure_of(cell.low), figure_of(cell.high)] if spread else [])]
 
 
 def _no_formula(text: str) -> str:
     """Put an apostrophe before what a spreadsheet would compute, also behind another locale's separator."""
     return re.sub(r"(^|[;,\"])(\s*)(?=[=+\-@＝＋－＠])", r"\1\2'", harmless(text))
-
-
-def _figure(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def to_json(sheets: Sequence[Sheet]) -> str:
@@ -360,55 +351,14 @@ def to_json(sheets: Sequence[Sheet]) -> str:
 
 
 def _json_cell(cell: Cell) -> dict[str, Any]:
-    value = cell.value if isinstance(cell.value, str) else _figure(cell.value)
-    ends = {"low": _figure(cell.low), "high": _figure(cell.high)}
+    value = cell.value if isinstance(cell.value, str) else figure_of(cell.value)
+    ends = {"low": figure_of(cell.low), "high": figure_of(cell.high)}
     return {
         "value": value,
         "shown": cell.shown,
         **{name: end for name, end in ends.items() if end is not None},
         **({"mark": cell.mark} if cell.mark else {}),
     }
-
-
-def to_html(sheets: Sequence[Sheet], drawings: "Sequence[Markup]" = (), drawn: str = "") -> str:
-    """Write one page that fetches nothing: tables to sort and search, light and dark, also on a phone.
-
-    Args:
-        sheets: the tables.
-        drawings: what stands above them.
-        drawn: the style of the drawings.
-    """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"harmless": harmless, "sort_key": _sort_key}
-    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("sheet.css", "sheet.js"))
-    style += drawn
-    return environment.get_template("sheet.html").render(
-        sheets=sheets, drawings=drawings, style=style, script=script, policy=content_policy(style, script)
-    )
-
-
-def content_policy(style: str, script: str) -> str:
-    """Allow this style and this script, by their hashes, and nothing else; nothing is fetched."""
-
-    def source(text: str) -> str:
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-    return (
-        f"default-src 'none'; style-src {source(style)}; script-src {source(script)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _sort_key(cell: Cell, column: Column) -> str:
-    """Write what a column is sorted by; nothing where there is nothing."""
-    if column.numeric:
-        figure = None if isinstance(cell.value, str) else _figure(cell.value)
-        return "" if figure is None else repr(figure)
-    return harmless(cell.shown)
 
 
 TEXTS: dict[str, Callable[[Sequence[Sheet]], str]] = {

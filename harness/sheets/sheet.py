@@ -1,5 +1,6 @@
 """A table of figures: what every format shows, with the figures themselves beside the words."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,6 +23,8 @@ class Cell:
     high: float | None = None
     """The ends of the value's interval; None where none was estimated."""
     mark: Mark = ""
+    href: str = ""
+    """In HTML, where more is to be seen: an address made by us, never text of others; empty for nowhere."""
 
 
 @dataclass(frozen=True)
@@ -69,3 +72,8 @@ def text(value: str, mark: Mark = "") -> Cell:
 def count(value: int | None) -> Cell:
     """Make a cell of a whole number."""
     return Cell(value, "–" if value is None else str(value))
+
+
+def figure_of(value: float | None) -> float | None:
+    """Return a figure; None where there is none."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,7 +1,8 @@
 """Finished runs in tables: those of one task, on the same items, under the same protocol; ranks with their ties."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,14 +66,19 @@ def collect(
     return found, left_out
 
 
-def leaderboard(found: Mapping[str, Sequence[Counted]], cache: Cache) -> list[Sheet]:
+Link = Callable[[Counted], str]
+"""Gives the address, in HTML, where more of a run is to be seen; empty for nowhere."""
+
+
+def leaderboard(found: Mapping[str, Sequence[Counted]], cache: Cache, link: Link = lambda _: "") -> list[Sheet]:
     """Draw up a table for each task, data, items and protocol; within it, the best by the task's first metric first.
 
     Args:
         found: counted runs by task.
         cache: ranks and remembers.
+        link: what the rows lead to.
     """
-    return [_section(runs, cache) for runs in sections(found)]
+    return [_section(runs, cache, link) for runs in sections(found)]
 
 
 def sections(found: Mapping[str, Sequence[Counted]]) -> list[list[Counted]]:
@@ -98,7 +104,7 @@ def _footing(counted: Counted) -> tuple[Any, ...]:
     return record.task, record.data_fingerprint, record.protocol, record.protocol_version, items
 
 
-def _section(runs: list[Counted], cache: Cache) -> Sheet:
+def _section(runs: list[Counted], cache: Cache, link: Link) -> Sheet:
     kind = runs[0].result.kind
     runs, ranks = ranked(runs, cache)
     metrics = metrics_of(runs)
@@ -124,7 +130,7 @@ def _section(runs: list[Counted], cache: Cache) -> Sheet:
         run, task = counted.result.run, counted.result.task
         rows.append(
             (
-                text(names[i]),
+                replace(text(names[i]), href=link(counted)),
                 *(_standing(ranks[i]) if ranks else ()),
                 *(_cell(counted.figures.get(m), m, i in best[m], m.name in HEADLINES[kind][:2]) for m in metrics),
                 *((text(trained_on[i].short),) if contaminated else ()),
@@ -241,6 +247,7 @@ def published_sheet(task: str, rows: Sequence[PublishedRow], synthetic: bool) ->
     fullest = max(rows, key=lambda row: len(row.figures))
     names = list(dict.fromkeys([*fullest.figures, *(name for row in rows for name in row.figures)]))
     shares = all(row.unit in ("percent", "fraction") for row in rows)
+    sources = [_paper(row.source) for row in rows]
     words = [(r.source, r.audit or "not audited", r.run_by, r.data, r.protocol, r.note, r.seen) for r in rows]
     about = (("source", 3), ("audit", 4), ("run by", 5), ("data", 6), ("protocol", 7), ("note", 8), ("seen", 9))
     told = [i for i in range(len(about)) if any(row[i] for row in words)]
@@ -253,8 +260,12 @@ def published_sheet(task: str, rows: Sequence[PublishedRow], synthetic: bool) ->
         *(Column(about[i][0], spare=about[i][1]) for i in told),
     )
     body = tuple(
-        (text(row.model), *(_printed(row, name) for name in names), *(text(says[i] or "–") for i in told))
-        for row, says in zip(rows, words, strict=True)
+        (
+            text(row.model),
+            *(_printed(row, name) for name in names),
+            *(replace(text(says[i] or "–"), href="" if i else source) for i in told),
+        )
+        for row, says, source in zip(rows, words, sources, strict=True)
     )
     notes = ["As others printed them, in no order of merit. Other data, words or protocols make other figures."]
     if synthetic:
@@ -262,6 +273,12 @@ def published_sheet(task: str, rows: Sequence[PublishedRow], synthetic: bool) ->
             "The runs above are synthetic: these figures, of the published benchmark, are no measure for them."
         )
     return Sheet(f"{task} · published figures, not counted here and not ranked", columns, (body,), tuple(notes))
+
+
+def _paper(source: str) -> str:
+    """Return the address of the first arXiv paper that a source names; nothing if it names none."""
+    found = re.search(r"arXiv (\d{4}\.\d{4,5})", source)
+    return f"https://arxiv.org/abs/{found[1]}" if found else ""
 
 
 def _printed(row: PublishedRow, name: str) -> Cell:

@@ -20,7 +20,8 @@ from harness.errors import DataError
 from harness.records import RunFolder
 from harness.records.store import write_atomically
 from harness.registry import results_root
-from harness.sheets.formats import to_html, to_json
+from harness.sheets.formats import to_json
+from harness.sheets.page import Head, to_html
 from harness.sheets.sheet import Sheet
 from harness.sweep.file import Cell
 from harness.sweep.plot import STYLE, alone
@@ -54,7 +55,7 @@ class SweepFolder:
         texts = {
             "table.json": to_json(sheets),
             **{f"{name}.svg": alone(drawing) for name, drawing in drawings.items()},
-            "page.html": to_html(sheets, list(drawings.values()), STYLE),
+            "page.html": to_html(sheets, list(drawings.values()), STYLE, Head(f"Sweep {self.path.name}")),
         }
         for name, text in texts.items():
             write_atomically(self.path / name, text)

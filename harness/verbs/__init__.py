@@ -11,6 +11,7 @@ from harness.verbs.removing import rm
 from harness.verbs.running import run
 from harness.verbs.sharing import export, serve
 from harness.verbs.sweeping import sweep
+from harness.verbs.viewing import view
 
 __all__ = [
     "audit",
@@ -32,4 +33,5 @@ __all__ = [
     "serve",
     "sweep",
     "validate",
+    "view",
 ]

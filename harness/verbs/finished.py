@@ -15,6 +15,7 @@ def compare(options: Namespace) -> ExitCode:
     from harness.comparing.comparison import compare_many
     from harness.comparing.fields import comparisons
     from harness.comparing.findings import by_seed, candidates, differ_in, differences, remarks
+    from harness.sheets.page import Head
     from harness.show.console import Screen
     from harness.show.tables import results_sheets
 
@@ -37,7 +38,13 @@ def compare(options: Namespace) -> ExitCode:
         sheets += [*([seeds] if seeds and form != "csv" else []), replace(table, notes=tuple(notes))]
     if len(found) > 1 and form != "csv":
         sheets.append(candidates(found, options.correct))
-    write_sheets(sheets, options)
+    names = [comparison.names for comparison in found]
+    head = Head(
+        f"{', '.join(cand for _, cand in names)} against {names[0][0]}",
+        tuple(comparison.sentence() for comparison in found),
+        baseline.task.synthetic,
+    )
+    write_sheets(sheets, options, head=head)
     if form == "csv":
         Screen(stderr=True).print("CSV holds the differences alone; --format json holds all figures.", soft_wrap=True)
     return ExitCode.OK
@@ -154,10 +161,12 @@ def leaderboard(options: Namespace) -> ExitCode:
     from harness.counting.cache import Cache
     from harness.records import RunFolder
     from harness.registry import expand_tasks, find_tasks, published_root
+    from harness.sheets.page import Head
     from harness.show.console import Screen
     from harness.show.leaderboard import collect, published, published_sheet
     from harness.show.leaderboard import leaderboard as draw_up
     from harness.show.leaderboard_fields import fields
+    from harness.show.report.record import link_to
     from harness.texts import harmless
 
     roots = content_roots(options.include_path)
@@ -173,7 +182,8 @@ def leaderboard(options: Namespace) -> ExitCode:
     if format_of(options) == "json" and (any(found.values()) or any(printed.values())):
         write_text(fields(found, printed, left_out, cache), options)
         return ExitCode.OK
-    sheets = draw_up(found, cache)
+    beside = options.output.parent if options.output else None
+    sheets = draw_up(found, cache, lambda counted: link_to(counted.result.folder, beside) if beside else "")
     for task, rows in printed.items():
         if rows:
             synthetic = any(counted.result.task.synthetic for counted in found[task])
@@ -188,7 +198,8 @@ def leaderboard(options: Namespace) -> ExitCode:
         raise HarnessError(f"{what} {told}" if left_out else what, fix)
     if left_out:
         sheets[0] = replace(sheets[0], notes=(*sheets[0].notes, told))
-    write_sheets(sheets, options, verdicts=False)
+    synthetic = any(counted.result.task.synthetic for runs in found.values() for counted in runs)
+    write_sheets(sheets, options, verdicts=False, head=Head("Leaderboard", synthetic=synthetic))
     if format_of(options) == "csv":
         # a table of values has no place for them
         for note in (note for sheet in sheets for note in sheet.notes):
@@ -208,7 +219,13 @@ def report(options: Namespace) -> ExitCode:
         raise HarnessError(f"{len(options.runs)} runs are named.", "A report is of one run, or of BASE and CAND.")
     refuse_foreign(options.output)
     *baseline, candidate = [RunFolder(find_run(name)) for name in options.runs]
-    page = gather(candidate, next(iter(baseline), None), options.task, content_roots(options.include_path))
+    page = gather(
+        candidate,
+        next(iter(baseline), None),
+        options.task,
+        content_roots(options.include_path),
+        options.output.parent,
+    )
     write(options.output, page)
     console = Screen()
     console.print(harmless(page.verdict), style="bold")

@@ -10,18 +10,23 @@ from harness.registry import find_run
 
 if TYPE_CHECKING:
     from harness.counting.results import TaskResult
+    from harness.sheets.page import Head
     from harness.sheets.sheet import Sheet
 
 
-def write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool = True) -> None:
+def write_sheets(
+    sheets: Sequence["Sheet"], options: Namespace, verdicts: bool = True, head: "Head | None" = None
+) -> None:
     """Print tables, or write them to -o FILE in one step.
 
     Args:
         sheets: the tables.
         options: with `format` and `output`.
         verdicts: whether the first note of a table is a verdict, which stands out.
+        head: what stands above the tables of a page.
     """
     from harness.sheets import formats
+    from harness.sheets.page import to_html
 
     name = format_of(options)
     if name == "rich":
@@ -35,7 +40,7 @@ def write_sheets(sheets: Sequence["Sheet"], options: Namespace, verdicts: bool =
             else:
                 say_remarks(console, sheet.notes)
         return
-    write_text(formats.TEXTS[name](sheets), options)
+    write_text(to_html(sheets, head=head) if name == "html" else formats.TEXTS[name](sheets), options)
 
 
 def write_text(told: str, options: Namespace) -> None:

@@ -1,7 +1,7 @@
 "use strict";
 for (const table of document.querySelectorAll("table")) {
   table.querySelectorAll("th").forEach((head, place, heads) => {
-    const figures = head.classList.contains("figure");
+    const figures = head.matches(".figure, .drawn");
     head.firstElementChild.addEventListener("click", () => {
       // figures begin with the highest, words with the first
       const before = head.getAttribute("aria-sort");
@@ -22,7 +22,7 @@ for (const table of document.querySelectorAll("table")) {
 const search = document.getElementById("search");
 const rows = [...document.querySelectorAll("tbody tr")];
 const texts = rows.map((row) => row.textContent.toLowerCase());
-search.addEventListener("input", () => {
+search?.addEventListener("input", () => {
   const words = search.value.toLowerCase().split(/\s+/);
   let found = 0;
   rows.forEach((row, i) => {

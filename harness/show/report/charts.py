@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from harness.show.report.model import Bands, Curves, Intervals, Knot, Reliability, Scored
+from harness.show.report.model import Apart, Bands, Curves, Intervals, Knot, Reliability, Scored
 from harness.texts import harmless
 
 Element = ElementTree.Element
@@ -75,7 +75,9 @@ def intervals(name: str, drawn: Intervals) -> Markup:
     two = any(len(line.marks) > 1 for line in drawn.lines)
     step = 44 if two else 36
     breaks = sum(a.headline and not b.headline for a, b in zip(drawn.lines, drawn.lines[1:], strict=False))
-    height = 14 + step * len(drawn.lines) + 14 * breaks + 34
+    named = drawn.reference is not None
+    head = 24 if named else 6
+    height = head + step * len(drawn.lines) + 14 * breaks + 34
     about = "; ".join(
         f"{line.name}: {', '.join(f'{mark.role} {mark.shown}' if two else mark.shown for mark in line.marks)}"
         for line in drawn.lines
@@ -85,26 +87,23 @@ def intervals(name: str, drawn: Intervals) -> Markup:
     ends = [x for x in (*ends, *([] if drawn.reference is None else [drawn.reference])) if math.isfinite(x)] or [0, 1]
     margin = 0.06 * (max(ends) - min(ends)) or 1
     low, high = min(ends) - margin, max(ends) + margin
-    x = _linear(low, high, LEFT, RIGHT)
+    # beside the names, as far as they are short
+    x = _linear(low, high, min(112, LEFT + 8 + 7 * max(len(line.name) for line in drawn.lines)), RIGHT)
     bottom = height - 30
     for tick in ticks(low, high):
+        _tag("line", svg, x1=x(tick), x2=x(tick), y1=head, y2=bottom, class_="grid")
         _tag("text", svg, _number(tick), x=x(tick), y=bottom + 15, text_anchor="middle", class_="tick")
     _tag("text", svg, drawn.unit, x=RIGHT, y=bottom + 28, text_anchor="end", class_="tick")
     if drawn.reference is not None:
         at = x(drawn.reference)
         anchor = "start" if at < WIDTH / 4 else "end" if at > WIDTH * 3 / 4 else "middle"
-        _tag("text", svg, drawn.reference_name, x=at, y=bottom + 28, text_anchor=anchor, class_="tick strong")
-    top, was_headline = 14.0, True
+        _tag("line", svg, x1=at, x2=at, y1=head - 4, y2=bottom, class_="reference")
+        _tag("text", svg, drawn.reference_name, x=at, y=14, text_anchor=anchor, class_="tick strong")
+    top, was_headline = float(head), True
     for line in drawn.lines:
         if was_headline and not line.headline:
             top += 14
         was_headline = line.headline
-        # only beside the intervals, so that no line crosses a name
-        for tick in ticks(low, high):
-            _tag("line", svg, x1=x(tick), x2=x(tick), y1=top + 16, y2=top + step - 2, class_="grid")
-        if drawn.reference is not None:
-            at = x(drawn.reference)
-            _tag("line", svg, x1=at, x2=at, y1=top + 16, y2=top + step - 2, class_="reference")
         beside = sum(len(mark.shown) + 2 for mark in line.marks)
         shown_name = _shortened(line.name, max(24, 56 - beside))
         _tag("text", svg, shown_name, x=LEFT, y=top + 12, class_="name strong" if line.headline else "name")
@@ -145,18 +144,23 @@ def _point(svg: Element, x: float, y: float, role: str) -> None:
 def reliability(name: str, found: Sequence[Reliability]) -> Markup:
     """Draw how often verdicts of about the same P are right, over the diagonal on which they ought to lie."""
     told = "; ".join(f"{r.name}: expected calibration error {100 * r.error:.1f} points" for r in found)
-    svg = _drawing(name, "Share of right verdicts by P(verdict)", told, 390)
-    x, y = _linear(0, 1, 40, RIGHT - 4), _linear(0, 1, 290, 12)
-    for tick in (0, 0.25, 0.5, 0.75, 1):
-        _tag("line", svg, x1=x(0), x2=x(1), y1=y(tick), y2=y(tick), class_="grid")
-        _tag("line", svg, x1=x(tick), x2=x(tick), y1=y(0), y2=y(1), class_="grid")
-        _tag("text", svg, f"{100 * tick:.0f} %", x=x(0) - 5, y=y(tick) + 4, text_anchor="end", class_="tick")
+    svg = _drawing(name, "Share of right verdicts by P(verdict)", told, 396)
+    bins = [b for one in found for b in one.bins]
+    # only where there are judgments: a verdict mostly has a P above one half
+    left = min(9, *(math.floor(10 * b.stated) for b in bins)) / 10
+    low = min(left, *(math.floor(10 * min(b.right, b.low if math.isfinite(b.low) else b.right)) / 10 for b in bins))
+    x, y = _linear(left, 1, 44, RIGHT - 14), _linear(low, 1, 290, 14)
+    for tick in ticks(low, 1):
+        _tag("line", svg, x1=x(left), x2=x(1), y1=y(tick), y2=y(tick), class_="grid")
+        _tag("text", svg, f"{100 * tick:.0f} %", x=x(left) - 5, y=y(tick) + 4, text_anchor="end", class_="tick")
+    for tick in ticks(left, 1):
+        _tag("line", svg, x1=x(tick), x2=x(tick), y1=y(low), y2=y(1), class_="grid")
         _tag("text", svg, _number(tick), x=x(tick), y=306, text_anchor="middle", class_="tick")
-    _tag("line", svg, x1=x(0), x2=x(1), y1=y(0), y2=y(1), class_="reference")
-    _tag("text", svg, "right", x=x(0) + 4, y=22, class_="tick")
+    _tag("line", svg, x1=x(left), x2=x(1), y1=y(left), y2=y(1), class_="reference")
     _tag("text", svg, "P(verdict)", x=x(1), y=322, text_anchor="end", class_="tick")
-    most = max(b.judgments for r in found for b in r.bins)
-    width = (x(1) - x(0)) / 20 / len(found)
+    shares = {one.role: sum(b.judgments for b in one.bins) for one in found}
+    most = max(b.judgments / shares[one.role] for one in found for b in one.bins)
+    width = (x(1) - x(left)) / (20 * (1 - left)) / len(found)
     for place, one in enumerate(found):
         shift = (place - (len(found) - 1) / 2) * 5
         for b in one.bins:
@@ -164,11 +168,13 @@ def reliability(name: str, found: Sequence[Reliability]) -> Markup:
             if math.isfinite(b.low):
                 _tag("line", svg, x1=at, x2=at, y1=y(b.low), y2=y(b.high), class_=f"interval {one.role}")
             _point(svg, at, y(b.right), one.role)
-            left = x(min(int(b.stated * 20), 19) / 20) + place * width
-            tall = max(1.0, 48 * b.judgments / most)
-            _tag("rect", svg, x=left, y=380 - tall, width=width - 1, height=tall, class_=f"bar {one.role}")
-    _tag("line", svg, x1=x(0), x2=x(1), y1=380, y2=380, class_="axis")
-    _tag("text", svg, f"judgments (highest: {most:,})", x=x(0) + 4, y=338, class_="tick")
+            start = x(min(int(b.stated * 20), 19) / 20) + place * width
+            share = b.judgments / shares[one.role]
+            tall = max(1.0, 40 * share / most)
+            _tag("rect", svg, x=start, y=386 - tall, width=max(1.0, width - 1), height=tall, class_=f"bar {one.role}")
+    _tag("line", svg, x1=x(left), x2=x(1), y1=386, y2=386, class_="axis")
+    told = f"share of a judge's judgments; the highest bar: {100 * most:.0f} %"
+    _tag("text", svg, told, x=x(left), y=338, class_="tick")
     return _markup(svg)
 
 
@@ -193,8 +199,9 @@ def curves(name: str, found: Curves) -> Markup:
 
     def line(steps: Sequence[float], values: Sequence[float], kind: str) -> None:
         places = [(step, v) for step, v in zip(steps, values, strict=True) if math.isfinite(v)]
-        if len(places) == 1:
-            _tag("circle", svg, cx=x(places[0][0]), cy=y(scaled(places[0][1])), r=2.5, class_=f"dot {kind}")
+        if len(places) <= FEW:
+            for step, value in places:
+                _tag("circle", svg, cx=x(step), cy=y(scaled(value)), r=2.5, class_=f"dot {kind}")
         _tag("polyline", svg, points=" ".join(f"{x(s):.1f},{y(scaled(v)):.1f}" for s, v in places), class_=kind)
 
     for role in ("baseline", "candidate"):
@@ -204,11 +211,48 @@ def curves(name: str, found: Curves) -> Markup:
         if seeds:
             # trainings of one recipe may differ by an update or two; their mean ends with the shortest
             shared = min((curve.steps for curve in seeds), key=len)
-            line(
-                shared,
-                [sum(column) / len(seeds) for column in zip(*(c.values for c in seeds), strict=False)],
-                f"curve mean {role}",
-            )
+            mean = [sum(column) / len(seeds) for column in zip(*(c.values for c in seeds), strict=False)]
+            line(shared, smoothed(mean, _reach(found)), f"curve mean {role}")
+    return _markup(svg)
+
+
+FEW = 15
+"""Values that are drawn as points, since a line alone would look like a trend."""
+
+
+def _reach(found: Curves) -> int:
+    """Say over how many values to each side a course is smoothed; 0 where they are few."""
+    longest = max(len(curve.values) for curve in found.curves)
+    return 0 if not found.smooth or longest <= FEW else max(2, longest // 30)
+
+
+def smoothed(values: Sequence[float], reach: int) -> list[float]:
+    """Return the means over `reach` values to each side, and over fewer, but as many, near the ends."""
+    means = []
+    for i in range(len(values)):
+        near = min(reach, i, len(values) - 1 - i)
+        around = values[i - near : i + near + 1]
+        means.append(sum(around) / len(around))
+    return means
+
+
+def how_drawn(found: Curves) -> str:
+    """Say in words what the lines are."""
+    reach, several = _reach(found), len({curve.seed for curve in found.curves}) > 1
+    bold = "the mean over seeds" if several else "the same" if reach else ""
+    bold += f", smoothed over {2 * reach + 1} updates" if reach else ""
+    pale = "one line for each seed" if several else "what was recorded"
+    return f"Pale: {pale}. Bold: {bold}." if bold else "Each point is an update."
+
+
+def apart(row: Apart, rows: Sequence[Apart]) -> Markup:
+    """Draw the shares of items that only one judge has right: the baseline's to the left, the candidate's right."""
+    most = max(max(one.candidate, one.baseline) / one.items for one in rows) or 1
+    svg = _tag("svg", viewBox="0 0 200 14", class_="inline", aria_hidden="true", preserveAspectRatio="none")
+    for role, count, side in (("baseline", row.baseline, -1), ("candidate", row.candidate, 1)):
+        wide = 98 * count / row.items / most
+        _tag("rect", svg, x=min(100, 100 + side * wide), y=1, width=wide, height=12, class_=f"bar {role}")
+    _tag("line", svg, x1=100, x2=100, y1=0, y2=14, class_="middle")
     return _markup(svg)
 
 

@@ -142,6 +142,35 @@ def position_rows(sides: Sequence[Side]) -> list[tuple[str, bool, list[list[str]
     return rows
 
 
+def position_said(sides: Sequence[Side]) -> list[str]:
+    """Say of each side whether its interval excludes 50 %, and of which slices' it does."""
+    result = sides[0].result
+    if result.kind not in PAIRWISE:
+        return []
+    metrics, told = list(_by_slice(METRICS[result.kind]["first"], result.slices)), []
+    for side in sides:
+        (_, over_all), *by_slice = [(name, side.result.estimate(metric)) for name, metric in metrics]
+        if math.isnan(over_all.low):
+            continue
+        shown = f"{points(over_all.value)} %, 95 % interval [{points(over_all.low)}, {points(over_all.high)}]"
+        if _excludes_half(over_all):
+            place = "first" if over_all.value > 0.5 else "second"
+            sentence = f"{side.name} has a position bias: it prefers the response shown {place} ({shown})."
+        else:
+            sentence = f"No position bias of {side.name} is shown over all items ({shown})."
+        if (apart := [name for name, found in by_slice if _excludes_half(found)]) and len(by_slice) > 1:
+            sentence += (
+                f" By slice, its interval excludes 50 % in {' and '.join(apart)}; that is not corrected for looking at "
+                f"{len(by_slice)} slices."
+            )
+        told.append(sentence)
+    return told
+
+
+def _excludes_half(found: Estimate) -> bool:
+    return found.low > 0.5 or found.high < 0.5
+
+
 BINS = 20
 """Bins of P(verdict) in [0, 1]; a verdict has mostly one above one half."""
 

@@ -20,20 +20,29 @@ from harness.show.report.figures import (
     figures_sheet,
     position_bias,
     position_rows,
+    position_said,
     reliability_of,
 )
-from harness.show.report.items import items_table
+from harness.show.report.items import apart, items_table
 from harness.show.report.model import (
     PAIRWISE,
     Costs,
     Page,
     Side,
 )
+from harness.show.report.record import record_of
 from harness.show.report.stages import costs_of, scores_of, splits_of, trainings, usage_of
 from harness.show.tables import notes
 
 
-def gather(candidate: RunFolder, baseline: RunFolder | None, task: str | None, roots: Sequence[Path]) -> Page:
+def gather(
+    candidate: RunFolder,
+    baseline: RunFolder | None,
+    task: str | None,
+    roots: Sequence[Path],
+    beside: Path | None = None,
+    home: str = "",
+) -> Page:
     """Gather what there is to say about a run, or about a run against its baseline.
 
     Args:
@@ -41,6 +50,8 @@ def gather(candidate: RunFolder, baseline: RunFolder | None, task: str | None, r
         baseline: what it is compared with, if anything.
         task: which task, if the runs have several.
         roots: content folders, in which the task is looked up to draw its images again.
+        beside: folder in which the page will lie, from which the runs' folders are linked; None for no links.
+        home: address of the page that lists all runs, if there is one.
 
     Raises:
         HarnessError: if a run is unfinished, or the two cannot be compared.
@@ -55,6 +66,7 @@ def gather(candidate: RunFolder, baseline: RunFolder | None, task: str | None, r
     # a page says aloud that the two were asked in different words
     comparison = compare(results[1], results[0], other_prompts=True) if baseline else None
     sft, dpo, missing = trainings(sides)
+    items = items_table(sides, roots)
     return Page(
         title=" against ".join(names),
         verdict=comparison.sentence() if comparison else _headline(sides[0]),
@@ -70,6 +82,7 @@ def gather(candidate: RunFolder, baseline: RunFolder | None, task: str | None, r
         sides=[(side.role, side.name) for side in sides],
         position=position_bias(sides),
         position_rows=position_rows(sides),
+        position_said=position_said(sides),
         reliability=[one for side in sides if (one := reliability_of(side))],
         splits=[found for side in sides for found in splits_of(side)],
         sft=sft,
@@ -77,8 +90,10 @@ def gather(candidate: RunFolder, baseline: RunFolder | None, task: str | None, r
         not_recorded=missing,
         scored=[scored for side in sides if (scored := scores_of(side))],
         costs=[Costs(side.role, side.name, costs_of(side.result.run.stages), usage_of(side)) for side in sides],
-        records=[(side.name, _record(side.result)) for side in sides],
-        items=items_table(sides, roots),
+        records=[record_of(side, beside) for side in sides],
+        items=items,
+        apart=apart(items),
+        home=home,
     )
 
 
@@ -132,19 +147,3 @@ def _bounds(side: Side) -> str:
     if high - low < 0.05:
         return ""
     return f"Unparsed answers leave {side.name}'s accuracy between {low:.1f} and {high:.1f}."
-
-
-def _record(result: TaskResult) -> dict[str, str]:
-    """List what else is known of a run."""
-    run, task = result.run, result.task
-    return {
-        "run": run.name,
-        "started": run.started,
-        "finished": run.finished or "–",
-        "harness": run.revision or "unknown revision",
-        "hardware": ", ".join(f"{key} {value}" for key, value in run.hardware.items()) or "–",
-        "packages": ", ".join(f"{key} {value}" for key, value in run.packages.items()) or "–",
-        "data": f"{task.data}, fingerprint {task.data_fingerprint}",
-        "reader": task.reader,
-        "judges": ", ".join(f"seed {seed}: {print_}" for seed, print_ in run.checkpoints.items()),
-    }

@@ -10,13 +10,8 @@ from typing import Any
 import numpy as np
 
 from harness.records import Judgment, Kind, Label
-from harness.show.report.model import (
-    PAIRWISE,
-    Answer,
-    Items,
-    Row,
-    Side,
-)
+from harness.show.report.asked import words_of
+from harness.show.report.model import PAIRWISE, Answer, Apart, Items, Row, Side
 from harness.show.report.pictures import thumbnails
 
 BUDGET = 24_000_000
@@ -54,6 +49,7 @@ def items_table(sides: Sequence[Side], roots: Sequence[Path]) -> Items:
     slices = {name: place for place, name in enumerate(result.slices)}
     rows = [
         Row(
+            item.item_id,
             item.source_id,
             slices[item.slice],
             texts.place(item.question),
@@ -66,9 +62,13 @@ def items_table(sides: Sequence[Side], roots: Sequence[Path]) -> Items:
         )
         for item in items
     ]
-    heads = [{"role": side.role, "name": side.name, "seeds": side.seeds} for side in sides]
+    heads = [
+        {"role": side.role, "name": side.name, "run": side.result.run.name, "seeds": side.seeds} | words_of(side, roots)
+        for side in sides
+    ]
     return Items(
         result.kind,
+        result.task.task,
         heads,
         list(slices),
         list(texts.places),
@@ -77,6 +77,26 @@ def items_table(sides: Sequence[Side], roots: Sequence[Path]) -> Items:
         left_out,
         rows,
     )
+
+
+def apart(items: Items) -> list[Apart]:
+    """Count over all items, and by slice, which of two judges is right; empty for a run alone."""
+    if len(items.sides) < 2:
+        return []
+    counted: dict[str, list[int]] = {name: [0, 0, 0, 0] for name in ("", *items.slices)}
+    for row in items.rows:
+        if row.gain is not None:
+            for name in ("", items.slices[row.slice]):
+                counted[name][_standing(row, items.kind in PAIRWISE)] += 1
+    return [Apart(name or "all items", name, *counts) for name, counts in counted.items() if sum(counts)]
+
+
+def _standing(row: Row, pairwise: bool) -> int:
+    """Tell whether only the candidate (0), only the baseline (1), both (2) or neither (3) is right."""
+    if not pairwise:
+        return 0 if (row.gain or 0) > 0 else 1 if (row.gain or 0) < 0 else 2
+    candidate, baseline = ((figure or 0) > 0.5 for figure in row.figures)
+    return 2 if candidate and baseline else 0 if candidate else 1 if baseline else 3
 
 
 def _room(asked: list[str], sides: Sequence[Side]) -> tuple[_Texts, bool, str]:

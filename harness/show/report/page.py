@@ -1,15 +1,20 @@
 """Writes a report as one HTML file that fetches nothing and in which no foreign script can run."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.errors import HarnessError
 from harness.records.store import write_atomically
-from harness.sheets.formats import content_policy
+from harness.sheets.page import content_policy
+from harness.sheets.sheet import Sheet
 from harness.show.report import agreement, charts
 from harness.show.report.model import Items, Page
 from harness.texts import harmless
@@ -19,23 +24,57 @@ GENERATOR = '<meta name="generator" content="harness report">'
 """By which a report of ours is known again."""
 
 
+@cache
+def parts() -> tuple[str, str]:
+    """Read the style and the script of every report."""
+
+    def joined(*names: str) -> str:
+        return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
+
+    return joined("page.css", "items.css"), joined("texts.js", "items.js", "item.js", "address.js")
+
+
+def policy() -> str:
+    """Say what a report may load and run: its own style and script, the images in it, and nothing else."""
+    return f"{content_policy(*parts())}; require-trusted-types-for 'script'; trusted-types 'none'"
+
+
 def render(page: Page) -> str:
     """Write the page. Every text is escaped, and its hidden characters are shown."""
-    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, script = parts()
     environment = Environment(
-        autoescape=True, finalize=_shown, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    template = environment.from_string((HERE / "page.html").read_text(encoding="utf-8"))
-    return template.render(
+    return environment.get_template("page.html").render(
         page=page,
         charts=charts,
         agreement=agreement,
-        policy=f"{content_policy(style, script)}; require-trusted-types-for 'script'; trusted-types 'none'",
+        address=_address,
+        difference_first=_difference_first,
+        policy=policy(),
         generator=Markup(GENERATOR),  # noqa: S704
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
         items=Markup(data_block(page.items)),  # noqa: S704
     )
+
+
+def _address(slice_: str) -> Callable[[str], str]:
+    """Make the address of a slice's items of one outcome, as `address.js` reads it."""
+    return lambda outcome: "#items?" + urlencode({"outcome": outcome} | ({"slice": slice_} if slice_ else {}))
+
+
+def _difference_first(sheet: Sheet) -> Sheet:
+    """Put the difference beside the metric's name, so that a narrow window shows it."""
+    headings = [column.heading for column in sheet.columns]
+    order = sorted(range(1, len(headings)), key=lambda i: not headings[i].startswith("difference"))
+    groups = tuple(tuple((row[0], *(row[i] for i in order)) for row in group) for group in sheet.groups)
+    return replace(sheet, columns=(sheet.columns[0], *(sheet.columns[i] for i in order)), groups=groups)
 
 
 def _shown(value: Any) -> Any:

@@ -13,8 +13,10 @@ from harness.settings import WorldSettings
 
 SIDE = 96
 """Longest side of a thumbnail in pixels; smaller images stay as they are."""
+CLOSE, CLOSE_SIDE = 200, 448
+"""So many images, the most wanted, may have a longer side, so that one sees what the judges were shown."""
 MOST = 4000
-"""Thumbnails on one page, at about 2 KB each."""
+"""Images on one page; a thumbnail has about 2 KB, a larger one of a photograph about 20."""
 
 
 def thumbnails(result: TaskResult, wanted: Sequence[str], roots: Sequence[Path]) -> tuple[dict[str, str], str]:
@@ -30,12 +32,12 @@ def thumbnails(result: TaskResult, wanted: Sequence[str], roots: Sequence[Path])
     """
     if not wanted:
         return {}, "The record names no images: the judgments were made elsewhere."
-    owed, found = set(wanted[:MOST]), dict[str, str]()
+    owed, found, close = set(wanted[:MOST]), dict[str, str](), set(wanted[:CLOSE])
     try:
         for name, data in _images(result, roots):
             if name in owed:
                 owed.discard(name)
-                found[name] = thumbnail(data)
+                found[name] = thumbnail(data, CLOSE_SIDE if name in close else SIDE)
             if not owed:
                 break
     except HarnessError as error:
@@ -45,14 +47,14 @@ def thumbnails(result: TaskResult, wanted: Sequence[str], roots: Sequence[Path])
     return found, f"To keep this page small, it has {MOST:,} of {len(wanted):,} images." if len(wanted) > MOST else ""
 
 
-def thumbnail(data: bytes) -> str:
-    """Return an image, made small, as a data URL."""
+def thumbnail(data: bytes, side: int = SIDE) -> str:
+    """Return an image, with sides of at most `side` pixels, as a data URL."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        image.draft("RGB", (SIDE, SIDE))
+        image.draft("RGB", (side, side))
         small = image.convert("RGB")
-        small.thumbnail((SIDE, SIDE))
+        small.thumbnail((side, side))
         file = io.BytesIO()
         small.save(file, "WEBP", quality=75)
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -8,16 +8,11 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import DataError
 from harness.records.run import StageRecord
-from harness.show.report.model import (
-    Cost,
-    Curve,
-    Curves,
+from harness.show.report.model import Cost, Curve, Curves, Scored, Side, Split
+from harness.show.report.recorded import (
     ExpertsInfo,
-    Scored,
     ScoredInfo,
     ScorerInfo,
-    Side,
-    Split,
     SplitInfo,
     TrainingInfo,
     TruthInfo,
@@ -88,12 +83,12 @@ def trainings(sides: Sequence[Side]) -> tuple[Curves, list[Curves], list[str]]:
                 last = f"; last losses {ends}" if ends else ""
                 missing.append(f"{side.name}: the course of {stage.upper()} is not recorded by this run{last}.")
     drawn = [
-        Curves(f"{'DPO' if stage == 'dpo' else 'Reward head'}: {PAIRED[name]}", curves)
+        Curves(f"{'DPO' if stage == 'dpo' else 'Reward head'}: {PAIRED[name]}", curves, smooth=True)
         for stage, of_stage in paired.items()
         for name, curves in of_stage.items()
         if any(curve.values for curve in curves)
     ]
-    return Curves("SFT: loss", sft), drawn, missing
+    return Curves("SFT: loss", sft, smooth=True), drawn, missing
 
 
 def scores_of(side: Side) -> Scored | None:

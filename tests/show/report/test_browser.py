@@ -1,35 +1,17 @@
-"""The pages in a real browser: Debian's Chromium, driven by Playwright. Skipped where there is none.
+"""The report in a real browser."""
 
-To have it: `apt-get install chromium`. Nothing is downloaded by Playwright itself.
-"""
-
-import os
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import csv
+import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.cli import main
-from harness.sheets.formats import to_html
+from harness.sheets.page import to_html
 from harness.sheets.sheet import Column, Sheet, count, text
 from tests.show.report.runs import HOSTILE, embedded_pair
-
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser test needs the package playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the browser test needs Chromium: apt-get install chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    # as root Chromium starts only without its sandbox; the pages are our own files
-    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -41,48 +23,22 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@dataclass
-class Opened:
-    """A page in the browser, with everything it did that it should not have done."""
-
-    page: Any
-    wrong: list[str] = field(default_factory=list)
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Any]:
-    contexts = []
-
-    def open_(path: Path, width: int = 1280, scheme: str = "light") -> Opened:
-        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        contexts.append(context)
-        opened = Opened(context.new_page())
-        page, wrong = opened.page, opened.wrong
-        address = path.as_uri()
-        page.on("console", lambda m: wrong.append(f"console: {m.text}"))
-        page.on("pageerror", lambda e: wrong.append(f"error: {e}"))
-        page.on("dialog", lambda d: (wrong.append(f"dialog: {d.message}"), d.dismiss()))
-        page.on(
-            "request",
-            lambda r: None if r.url in (address,) or r.url.startswith("data:") else wrong.append(f"request: {r.url}"),
-        )
-        page.goto(address)
-        return opened
-
-    yield open_
-    for context in contexts:
-        context.close()
-
-
 def shown_items(page: Any) -> list[str]:
     return list(page.locator("#rows .about bdi").all_inner_texts())
+
+
+def close(page: Any) -> None:
+    """Close the item, and wait until the address says so."""
+    page.keyboard.press("Escape")
+    page.wait_for_url(lambda address: "item=" not in address)
 
 
 def test_items_are_sorted_searched_and_filtered(report: Path, open_page: Any) -> None:
     opened = open_page(report)
     page = opened.page
+    page.get_by_label("outcome").select_option("all")
     assert page.locator("#count").inner_text() == "120 items"
-    assert page.locator("#rows tr").count() == 50
+    assert page.locator("#rows tr").count() == 10
     by_difference = shown_items(page)
     page.get_by_role("button", name="item", exact=True).click()
     assert shown_items(page) == sorted(shown_items(page))
@@ -91,16 +47,21 @@ def test_items_are_sorted_searched_and_filtered(report: Path, open_page: Any) ->
     page.get_by_role("button", name="difference", exact=True).click()
     assert shown_items(page) == by_difference
     page.get_by_role("button", name="Next", exact=True).click()
-    assert page.locator("#place").inner_text() == "51–100"
+    assert page.locator("#place").inner_text() == "11–20"
     page.get_by_label("search").fill(by_difference[7])
     assert shown_items(page) == [by_difference[7]]
     page.get_by_label("search").fill("")
-    page.get_by_label("outcome").select_option("gained")
-    better = int(page.locator("#count").inner_text().split()[0])
-    page.get_by_label("outcome").select_option("lost")
-    worse = int(page.locator("#count").inner_text().split()[0])
-    page.get_by_label("outcome").select_option("differ")
-    assert int(page.locator("#count").inner_text().split()[0]) == better + worse
+    counts = {}
+    for outcome in ("candidate", "baseline", "both", "neither", "apart"):
+        page.get_by_label("outcome").select_option(outcome)
+        counts[outcome] = int(page.locator("#count").inner_text().split()[0])
+    assert counts["candidate"] + counts["baseline"] == counts["apart"]
+    # the table above the list has the same counts, and leads to the items
+    row = [int(text) for text in page.locator(".apart tbody tr").first.locator("td a").all_inner_texts()]
+    assert row == [counts[name] for name in ("baseline", "candidate", "both", "neither")]
+    page.locator(".apart tbody tr").nth(1).locator("td a").nth(1).click()
+    assert page.get_by_label("outcome").input_value() == "candidate"
+    assert {name.split("-")[0] for name in shown_items(page)} == {page.get_by_label("slice").input_value()}
     page.get_by_label("slice").select_option(label="reasoning")
     assert all(name.startswith("reasoning") for name in shown_items(page))
     page.get_by_label("search").fill("nothing says this")
@@ -112,7 +73,8 @@ def test_an_item_is_opened_and_closed_by_keyboard(report: Path, open_page: Any) 
     opened = open_page(report)
     page = opened.page
     page.locator("#search").focus()
-    for _ in range(3 + page.locator("#heads button").count()):
+    # slice, outcome, two downloads, and the heads of the columns
+    for _ in range(5 + page.locator("#heads button").count()):
         page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "open"
     page.keyboard.press("Enter")
@@ -120,26 +82,104 @@ def test_an_item_is_opened_and_closed_by_keyboard(report: Path, open_page: Any) 
     assert dialog.is_visible()
     assert dialog.get_by_text("Response A").is_visible()
     assert dialog.locator("img.image").evaluate("image => image.naturalWidth") > 0
-    assert dialog.locator(".side.baseline .answer").count() == 6
-    assert dialog.locator("#dialog-place").inner_text() == "1 of 120"
+    assert dialog.locator(".answer.baseline").count() == 6
+    first, of = dialog.locator("#dialog-place").inner_text().split(" of ")
+    assert first == "1"
     page.keyboard.press("ArrowRight")
-    assert dialog.locator("#dialog-place").inner_text() == "2 of 120"
+    assert dialog.locator("#dialog-place").inner_text() == f"2 of {of}"
+    assert dialog.locator(".hint").is_visible()
     page.keyboard.press("Escape")
     assert dialog.is_hidden()
     assert page.evaluate("document.activeElement.className") == "open"
     assert opened.wrong == []
 
 
+def test_what_is_looked_at_is_in_the_address(report: Path, open_page: Any) -> None:
+    page = open_page(report).page
+    page.get_by_label("outcome").select_option("candidate")
+    page.locator("#rows .open").nth(2).focus()
+    page.keyboard.press("Enter")
+    title, place = page.locator("#dialog-title").inner_text(), page.locator("#dialog-place").inner_text()
+    link = page.url
+    page.go_back()
+    assert page.get_by_role("dialog").is_hidden()
+    assert page.get_by_label("outcome").input_value() == "candidate"
+    page.go_back()
+    assert page.get_by_label("outcome").input_value() == "apart"
+    page.go_forward()
+    page.go_forward()
+    assert page.get_by_role("dialog").is_visible()
+    close(page)
+    page.get_by_label("search").fill("nothing says this")
+    assert "search=nothing" in page.url
+    sent = open_page(report, at=link[link.index("#") :])
+    assert sent.page.get_by_role("dialog").is_visible()
+    assert sent.page.locator("#dialog-title").inner_text() == title
+    assert sent.page.locator("#dialog-place").inner_text() == place
+    # closing leads back to the list and not away from the page
+    sent.page.get_by_role("button", name="Close").click()
+    assert sent.page.get_by_role("dialog").is_hidden()
+    assert "item=" not in sent.page.url
+    assert sent.wrong == []
+    nonsense = open_page(report, at="#items?outcome=%00&slice=no&page=x&sort=y&item=z")
+    assert nonsense.page.get_by_label("outcome").input_value() == "apart"
+    assert nonsense.wrong == []
+
+
+def test_the_list_is_exported_as_it_is_filtered(report: Path, open_page: Any) -> None:
+    opened = open_page(report)
+    page = opened.page
+    page.get_by_label("outcome").select_option("candidate")
+    count = int(page.locator("#count").inner_text().split()[0])
+    texts = {}
+    for name in ("JSONL", "CSV"):
+        with page.expect_download() as found:
+            page.get_by_role("button", name=name).click()
+        texts[name] = Path(found.value.path()).read_text(encoding="utf-8")
+    items = [json.loads(row) for row in texts["JSONL"].splitlines()]
+    header, *rows = csv.reader(io.StringIO(texts["CSV"]))
+    assert [item["item_id"] for item in items] == [row[0] for row in rows]
+    assert len(items) == count
+    assert [run["role"] for run in items[0]["runs"]] == ["baseline", "candidate"]
+    assert header[:4] == ["item_id", "source_id", "slice", "question"]
+    assert [problem for problem in opened.wrong if "blob:" not in problem] == []
+    cells = ["=1+1", "a", " @x", "a;=1", "\t-2", 'say "+"', "－1"]
+    shown = next(csv.reader(io.StringIO(page.evaluate("cells => cells.map(cell).join(',')", cells))))
+    assert shown == ["'=1+1", "a", "'@x", "a;'=1", "'-2", 'say "\'+"', "'－1"]
+
+
+def test_words_that_differ_are_marked(report: Path, open_page: Any) -> None:
+    page = open_page(report).page
+    marked = """([one, other]) => {
+      const pieces = words(one);
+      const [lacking] = differing(pieces, words(other));
+      return pieces.filter((_, place) => lacking[place]);
+    }"""
+    for one, other, lacks in (
+        ("the cat is red", "the cat is blue", ["red"]),
+        ("a b c d", "a c d", ["b", " "]),
+        ("same", "same", []),
+        ("", "x", []),
+        ("x y", "", ["x", " ", "y"]),
+        ("b a", "a b", ["b", " "]),
+    ):
+        assert page.evaluate(marked, [one, other]) == lacks
+
+
 def test_hostile_answers_are_text(report: Path, open_page: Any) -> None:
     opened = open_page(report)
     page = opened.page
     page.locator("#rows .open").first.click()
-    answers = page.locator(".side.candidate .answer .text").all_inner_texts()
+    answers = page.locator(".answer.candidate .text").all_inner_texts()
     answers = [answer.rpartition("\n")[0] for answer in answers]
     assert HOSTILE[:4] == tuple(answers[:4])
     assert answers[4] == r"line\u2028separator \u202eesrever\u202c \x07bell"
     assert page.locator("dialog script, dialog svg, dialog b").count() == 0
-    page.keyboard.press("Escape")
+    assert page.locator("dialog mark").count() > 0
+    page.locator(".raw summary").click()
+    assert json.loads(page.locator(".raw pre").inner_text())["runs"][1]["answers"][0]["text"].startswith(HOSTILE[0])
+    page.locator(".prompts summary").click()
+    close(page)
     page.get_by_label("search").fill("<script>alert(1)")
     assert page.locator("#rows tr").count() == 1
     assert opened.wrong == []
@@ -156,6 +196,14 @@ def test_no_injected_script_can_run(report: Path, open_page: Any) -> None:
         page.evaluate(f"() => {{ try {{ {inject} }} catch (error) {{}} }}")
     page.wait_for_timeout(100)
     assert page.evaluate("window.ran") is None
+
+
+def test_the_comparison_is_whole_and_its_difference_is_seen_on_a_phone(report: Path, open_page: Any) -> None:
+    wide = open_page(report).page
+    assert wide.evaluate("(t => t.scrollWidth <= t.clientWidth)(document.querySelector('.compared .scroll'))")
+    narrow = open_page(report, 360).page
+    ends = "all => all.map(cell => cell.getBoundingClientRect().right)"
+    assert max(narrow.locator(".compared tbody td:nth-child(2)").evaluate_all(ends)) <= 360
 
 
 @pytest.mark.parametrize("width", [320, 360])

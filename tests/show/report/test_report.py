@@ -3,6 +3,7 @@
 import html
 import json
 import math
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,18 +16,23 @@ from harness.comparing.comparison import compare
 from harness.comparing.findings import differences, remarks
 from harness.counting.results import load_result
 from harness.errors import DataError
+from harness.evaluate.hooks import load_hooks
+from harness.judge.format import EMBEDDED
 from harness.records import Item, Judgment
 from harness.records.run import StageRecord
-from harness.registry import content_roots
+from harness.registry import content_roots, load_task
 from harness.show.report import items as table_of_items
+from harness.show.report.asked import words_hash
+from harness.show.report.charts import smoothed
 from harness.show.report.gather import gather
 from harness.show.report.model import Items
 from harness.show.report.page import data_block, render
 from harness.texts import harmless
 from tests.show.report.runs import HOSTILE, answers, embedded_pair, trained
-from tests.toys import changed, make_items, write
+from tests.toys import ROOT, changed, make_items, write
 
 ROOTS = content_roots()
+FIRST = "Overall Judgment: Answer 1 is better."
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +94,74 @@ def test_items_on_which_the_two_differ_come_first_with_image_and_every_seeds_ans
     assert not any(a.right for a in first.answers[1])
     texts = [page.items.texts[a.text] for a in first.answers[0]]
     assert all(any(text.startswith(hostile) for text in texts) for hostile in HOSTILE[:6])
+
+
+def test_where_the_two_disagree_is_counted_by_slice(tmp_path: Path) -> None:
+    page = gather(*embedded_pair(tmp_path), None, ROOTS)
+    places = [(place % 10 != 1, place % 3 != 1) for place in range(60)]
+    everything, *slices = page.apart
+    counted = [places.count(pair) for pair in ((True, False), (False, True), (True, True), (False, False))]
+    assert [*everything[2:]] == counted
+    assert [sum(column) for column in zip(*(row[2:] for row in slices), strict=True)] == counted
+    assert [row.name for row in slices] == page.items.slices
+    text = " ".join(Reader(render(page)).text.split())
+    assert f"only candidate is right on {counted[0]} and only baseline on {counted[1]}." in text
+    assert text.index("Where the two judges disagree") < text.index("To the right of the line")
+    alone = gather(embedded_pair(tmp_path / "again")[0], None, None, ROOTS)
+    assert alone.apart == []
+
+
+def test_the_words_of_a_judge_are_those_whose_hash_is_recorded(tmp_path: Path) -> None:
+    recorded = json.loads((ROOT / "results/baselines/carevl/run.json").read_text())["tasks"][0]["prompts"]["0"]
+    assert recorded == words_hash(EMBEDDED.prompt)
+    items = make_items(4)
+
+    def found(words: str, **task: str) -> dict[str, object]:
+        run = write(
+            tmp_path / words_hash(words), items, answers(items, [True] * 4), prompts={"0": words_hash(words)}, **task
+        )
+        return gather(run, None, None, ROOTS).items.sides[0]
+
+    assert found(EMBEDDED.prompt)["prompt"] == EMBEDDED.prompt
+    told = load_hooks("vlrewardbench", load_task("vlrewardbench", ROOTS).hooks)
+    benchmark = told.prompt("{question}", ["{first}", "{second}"], True)
+    assert found(benchmark, task="vlrewardbench")["prompt"] == benchmark
+    assert "only their hash" in str(found("words of nobody")["unknown"])
+
+
+def test_a_position_bias_is_said_and_none_is_not_claimed(tmp_path: Path) -> None:
+    items = make_items(240)
+    # every third item is answered by its place; which one is right does not matter
+    lost = [place % 3 > 0 for place in range(240)]
+    fair = answers(items, [True] * 240)
+    biased = [
+        j if lost[place // 2] else j.model_copy(update={"reading": "first", "p_first": 0.9, "text": FIRST})
+        for place, j in enumerate(fair)
+    ]
+    (told,) = gather(write(tmp_path / "biased", items, biased), None, None, ROOTS).position_said
+    assert told.startswith("biased has a position bias: it prefers the response shown first (66.7 %")
+    (told,) = gather(write(tmp_path / "fair", items, fair), None, None, ROOTS).position_said
+    assert told.startswith("No position bias of fair is shown")
+
+
+def test_a_record_says_how_the_run_is_repeated_and_its_judge_asked(tmp_path: Path) -> None:
+    items = make_items(4)
+    run = write(tmp_path / "results/runs/a run", items, answers(items, [True] * 4, (0, 3)))
+    (record,) = gather(run, None, None, ROOTS, tmp_path / "pages").records
+    assert record.link == "../results/runs/a%20run/"
+    assert record.checkpoints == [("run:a run:0", "print 0"), ("run:a run:3", "print 3")]
+    assert record.command == ""
+    (run.path / "config.yaml").write_text("")
+    (record,) = gather(run, None, None, ROOTS).records
+    assert record.link == ""
+    words = shlex.split(record.command)
+    assert words[:3] == ["harness", "run", "--config"]
+    assert words[3] == str(run.path / "config.yaml")
+
+
+def test_a_smoothed_course_keeps_its_ends_and_its_level() -> None:
+    assert smoothed([3, 0, 0, 3, 9], 1) == [3, 1, 1, 4, 9]
+    assert smoothed([1, 2, 3], 0) == [1, 2, 3]
 
 
 def test_what_stages_recorded_is_drawn_and_what_they_did_not_is_said(tmp_path: Path) -> None:
@@ -222,7 +296,7 @@ def test_other_kinds_give_a_page(tmp_path: Path, kind: str, capsys) -> None:
     assert ("Position bias" in read.text) == (kind == "pair-ties")
     rows = json.loads(read.data)["rows"]
     assert len(rows) == 8
-    assert {row[4] for row in rows} == {
+    assert {row[5] for row in rows} == {
         "score": {"1", "2", "3", "4", "5"},
         "batch": {"A > B > C", "C > A > B"},
         "pair-ties": {"A", "B", "tie"},
@@ -250,7 +324,7 @@ texts = st.text(st.characters(), max_size=40) | st.sampled_from(HOSTILE) | st.ju
 
 @given(st.lists(texts, max_size=4))
 def test_any_text_stays_within_the_data_block(told: list[str]) -> None:
-    block = data_block(Items("pair", [], [], told, [], "", "", []))
+    block = data_block(Items("pair", "task", [], [], told, [], "", "", []))
     assert block.isascii()
     page = Reader(f"<!doctype html><script type='application/json'>{block}</script><p>after</p>")
     assert page.tags == ["script", "p"]
