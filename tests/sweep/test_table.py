@@ -134,7 +134,7 @@ def test_plot_and_page_are_whole_and_harmless(sweep: Path) -> None:
     assert "<script>alert" not in page
     assert page.count("<figure><svg") == 1
     # the table draws its intervals as well, a row each
-    assert page.count("td class=\"drawn\"") == page.count("<svg") - 1 > 0
+    assert page.count('td class="drawn"') == page.count("<svg") - 1 > 0
 
 
 def test_a_curve_is_drawn_for_each_other_value(tmp_path: Path, sweep: Path) -> None:
