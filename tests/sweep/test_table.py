@@ -132,7 +132,9 @@ def test_plot_and_page_are_whole_and_harmless(sweep: Path) -> None:
     page = (folder / "page.html").read_text()
     assert "120 synthetic items" in page
     assert "<script>alert" not in page
-    assert page.count("<svg") == 1
+    assert page.count("<figure><svg") == 1
+    # the table draws its intervals as well, a row each
+    assert page.count('td class="drawn"') == page.count("<svg") - 1 > 0
 
 
 def test_a_curve_is_drawn_for_each_other_value(tmp_path: Path, sweep: Path) -> None:
