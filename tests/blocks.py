@@ -28,6 +28,8 @@ VARYING = {
     r"[ ─━-╿]+": " ",
 }
 """What may differ from one machine to the next, and what stands for it."""
+PROGRESS = re.compile(r"  \S.*: (begun|[\d,]+ of [\d,]+ \S+), .*(left|so far)")
+"""What a slow machine prints now and then of a stage under way."""
 READERS = {"json": json.loads, "yaml": yaml.safe_load}
 
 
@@ -139,7 +141,7 @@ class Shell:
         )
         said = [line.rstrip() for line in done.stdout.rstrip().splitlines()]
         assert done.returncode == 0, "\n".join([f"$ {command}", *said, f"exit code {done.returncode}"])
-        return said
+        return [line for line in said if not PROGRESS.fullmatch(line)]
 
     def execute(self, code: str, names: dict[str, Any]) -> list[str]:
         """Return the lines that Python code prints; `names` are what the code above it left."""
