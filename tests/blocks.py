@@ -99,7 +99,7 @@ def steps(block: Block) -> Iterator[Step]:
 class Shell:
     """Runs commands in a folder that looks like the repository's root, with the harness of this environment."""
 
-    def __init__(self, folder: Path, seconds: float | None = 300) -> None:
+    def __init__(self, folder: Path, seconds: float | None = 600) -> None:
         self.seconds = seconds
         self.folder = folder / "root"
         self.folder.mkdir()
