@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="session")
+# not for the session: while Playwright is open its event loop runs, and no test of this process can begin another
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="the browser test needs the package playwright")
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

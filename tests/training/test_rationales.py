@@ -41,6 +41,8 @@ def test_the_base_judge_argues_for_the_label_where_it_would_choose_it_unasked(gi
         tmp_path, pairs, judge, None, JUDGE, CaptionSettings(precision="float32", max_new_tokens=48), progress=Silent()
     )
     said = read_rationales(Artifact("r", "r", tmp_path))
+    # each presentation is asked with and without the hint
+    assert info.pop("usage")["requests"] == 64
     assert info == {"presentations": 32, "kept": sum(map(bool, said.values()))}
     assert 0 < info["kept"] < 32
     settings = SftSettings(rationale="model")

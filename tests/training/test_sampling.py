@@ -48,6 +48,8 @@ def test_the_largest_margins_are_sampled_in_both_orders(given, tmp_path: Path) -
     assert [(r["id"], r["chosen_second"]) for r in records] == [
         (f"pair-{i:05d}", order) for i in range(4) for order in (False, True)
     ]
+    # a request draws all answers to one question
+    assert info.pop("usage")["requests"] == 8
     assert info == {"pairs": 4, "judgments": 32}
     assert all(len(r["texts"]) == 4 for r in records)
 
