@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import settings
-from harness.cli import build_parser
+from harness.arguments import build_parser
 from harness.registry import content_roots, load_profile
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 
 from harness import config, settings
-from harness.cli import build_parser
+from harness.arguments import build_parser
 from harness.data.preferences import FIELDS
 from harness.data.tables import checked_rows, read_rows
 from harness.registry import content_roots, expand_tasks, find_profiles, find_recipes

@@ -82,10 +82,10 @@ def _kept(path: Path, engine: Engine, count: int) -> set[int]:
     return set(lines)
 
 
-def usage_of(lines: Iterable[dict[str, Any]]) -> dict[str, int | None]:
-    """Sum up what the answers in lines took, for a stage's report; nothing where there are none."""
+def used(lines: Iterable[dict[str, Any]]) -> dict[str, dict[str, int | None]]:
+    """Sum up what the answers in lines took, as `usage` in a stage's report; nothing where there are none."""
     took = [tuple(line["took"]) for line in lines]
-    return dict(zip(NAMES, total(took), strict=True)) if took else {}
+    return {"usage": dict(zip(NAMES, total(took), strict=True))} if took else {}
 
 
 def read_answers(path: Path) -> list[dict[str, Any]]:

@@ -137,19 +137,20 @@ class TransformersEngine:
         drawing: LogitsProcessor | None = None
         if decoding.temperature > 0:
             shape = (decoding.samples, decoding.max_new_tokens)
-            drawn = [np.random.default_rng(seed_of(q, seed)).random(shape) for q in questions]
-            drawing = _Draw(torch.from_numpy(np.concatenate(drawn)).to(self.device), decoding)
+            numbers = [np.random.default_rng(seed_of(q, seed)).random(shape) for q in questions]
+            drawing = _Draw(torch.from_numpy(np.concatenate(numbers)).to(self.device), decoding)
         inputs = self._encode(questions)
         tokens, odds = self._generate(inputs, decoding, drawing)
         texts = self.processor.batch_decode(tokens, skip_special_tokens=True)
         flat = [
             self._read(text, row, odds[i]) for i, (text, row) in enumerate(zip(texts, tokens.tolist(), strict=True))
         ]
-        of_one = decoding.samples
-        for i, read in enumerate(_lengths(inputs)):
-            shared = (a._replace(prompt_tokens=0, requests=0) for a in flat[i * of_one + 1 : (i + 1) * of_one])
-            flat[i * of_one : (i + 1) * of_one] = flat[i * of_one]._replace(prompt_tokens=read, requests=1), *shared
-        return [flat[i : i + of_one] for i in range(0, len(flat), of_one)]
+        drawn = [flat[i : i + decoding.samples] for i in range(0, len(flat), decoding.samples)]
+        # a question is read once, for its first answer
+        return [
+            [first._replace(prompt_tokens=read, requests=1), *(a._replace(prompt_tokens=0, requests=0) for a in others)]
+            for (first, *others), read in zip(drawn, _lengths(inputs), strict=True)
+        ]
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _generate(

@@ -1,6 +1,5 @@
 """Prepares a task's data and asks a judge every presentation of it."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Presentation, RunFolder
 from harness.records.inventory import limited
+from harness.records.judgment import PLACEHOLDERS, words_hash
 from harness.records.run import TaskRecord
 from harness.records.usage import usage_of
 from harness.registry import TaskContent
@@ -104,7 +104,7 @@ class PreparedTask:
             synthetic=config.data[self.name] == "embedded",
         )
 
-    def prompt(self, question: str, shown: list[str]) -> str:
+    def prompt(self, question: str, shown: Sequence[str]) -> str:
         """Write what a model that brings no words of its own is asked."""
         if self.prompt_text is None:
             return self.hooks.prompt(question, shown, self.protocol.compares)
@@ -113,8 +113,7 @@ class PreparedTask:
     def prompt_hash(self, judged: Judged) -> str:
         """Hash the words that a judge is asked in: its own, or the benchmark's."""
         shown = len(self.protocol.present(self.items[:1], 0, 1)[0].order)
-        words = judged.own_prompt or self.prompt("{question}", ["{first}", "{second}", "{third}", "{fourth}"][:shown])
-        return hashlib.sha256(words.encode()).hexdigest()[:12]
+        return words_hash(judged.own_prompt or self.prompt("{question}", PLACEHOLDERS[:shown]))
 
     def refusal(self, judged: Judged) -> str | None:
         """Say why a judge cannot be asked this task; None if it can.
@@ -219,10 +218,11 @@ def ask(
 def _usage(answered: Sequence[Judgment], config: RunConfig) -> dict[str, Any]:
     """Sum up what one seed's answers took; what they cost, where a server has prices and tells its tokens."""
     took: dict[str, Any] = usage_of(answered, len({judgment.item_id for judgment in answered}))
-    if config.model != SERVER or None in (read := took["prompt_tokens"], written := took["completion_tokens"]):
-        return took
-    server = server_settings(config.model_args)
-    return took | ({"cost": round(server.price(read, written), 6)} if server.priced else {})
+    tokens = [took[name] for name in ("prompt_tokens", "completion_tokens")]
+    server = server_settings(config.model_args) if config.model == SERVER else None
+    if server and server.priced and None not in tokens:
+        took["cost"] = round(server.price(*tokens), 6)
+    return took
 
 
 def _failed(failed: Sequence[Judgment], owed: int) -> RunIncompleteError:

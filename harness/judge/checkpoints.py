@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from harness.data.tables import fingerprint
 from harness.errors import HarnessError, unknown
-from harness.records import RunFolder
+from harness.records import Run, RunFolder
 from harness.records.store import write_atomically
 from harness.registry import find_run, results_root
 
@@ -45,6 +45,20 @@ def resolve(name: str, revision: str | None = None) -> ModelRef:
     return ModelRef(name, revision, f"hub:{name}@{revision or 'main'}")
 
 
+def judged_run(name: str, seed: str) -> tuple[RunFolder, Run, str]:
+    """Find a run by name, and the seed of the judge that is meant: its first where `seed` is empty.
+
+    Raises:
+        HarnessError: if there is no such run or seed.
+    """
+    folder = RunFolder(find_run(name))
+    run = folder.read_run()
+    seed = seed or next(iter(run.checkpoints), "")
+    if seed not in run.checkpoints:
+        raise unknown(f"seed of {name}", seed, run.checkpoints)
+    return folder, run, seed
+
+
 def checkpoint_of(name: str) -> str:
     """Find a judge by name: of `run:NAME[:SEED]` the folder of what that run judged, under its first seed by default.
 
@@ -56,10 +70,7 @@ def checkpoint_of(name: str) -> str:
     if not name.startswith("run:"):
         return name
     run_name, _, seed = name.removeprefix("run:").partition(":")
-    run = RunFolder(find_run(run_name)).read_run()
-    seed = seed or next(iter(run.checkpoints), "")
-    if seed not in run.checkpoints:
-        raise unknown(f"seed of {run_name}", seed, run.checkpoints)
+    _, run, seed = judged_run(run_name, seed)
     judged = run.checkpoints[seed]
     if judged.startswith("experts:"):
         raise HarnessError(

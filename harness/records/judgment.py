@@ -34,6 +34,15 @@ def shown_hash(question: str, responses: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps([question, *responses]).encode()).hexdigest()[:8]
 
 
+PLACEHOLDERS = ("{first}", "{second}", "{third}", "{fourth}")
+"""What stands in a judge's words for the responses, in the order in which they are shown."""
+
+
+def words_hash(words: str) -> str:
+    """Hash the words in which a judge is asked, as `TaskRecord.prompts` keeps them."""
+    return hashlib.sha256(words.encode()).hexdigest()[:12]
+
+
 class Judgment(BaseModel):
     """One answer of a judge to one presentation of an item."""
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError, unknown
-from harness.judge.checkpoints import BASE, checkpoint_of, folder_fingerprint
+from harness.errors import HarnessError
+from harness.judge.checkpoints import BASE, checkpoint_of, folder_fingerprint, judged_run
 from harness.judge.format import JudgeFormat, RewardFormat, load_format, load_reward_format
 from harness.records import Run, RunFolder
-from harness.registry import find_run, results_root
+from harness.registry import results_root
 from harness.training.keeping import DamagedError, check_whole
 
 
@@ -77,14 +77,10 @@ def find_subject(name: str, seed: int | None, merge: bool) -> Subject:
     run_name, said = name, ""
     if name.startswith("run:"):
         run_name, _, said = name.removeprefix("run:").partition(":")
-    folder = RunFolder(find_run(run_name))
-    run = folder.read_run()
     chosen = said if seed is None else str(seed)
     if said and chosen != said:
         raise HarnessError(f"{name} names seed {said}, and --seed {seed}.", "Drop one of the two.")
-    chosen = chosen or next(iter(run.checkpoints), "")
-    if chosen not in run.checkpoints:
-        raise unknown(f"seed of {run_name}", chosen, run.checkpoints)
+    folder, run, chosen = judged_run(run_name, chosen)
     _refuse_untrained(run, run.checkpoints[chosen])
     subject = Subject(folder, run, int(chosen), _whole(run, run_name, chosen), merge)
     _refuse_unusable(subject)

@@ -19,17 +19,15 @@ def caption(
     from harness.data.canonical import write_rows
     from harness.data.images import image_hash
     from harness.data.preferences import COLUMNS, stream_pairs
-    from harness.engines.resumable import usage_of
+    from harness.engines.resumable import used
 
     table = pairs.path / PAIRS
     bare: dict[str, int] = {}
     for place, row in enumerate(stream_pairs(table, list(COLUMNS))):
         if row["caption"] is None and settings.missing == "describe":
             bare.setdefault(image_hash(row["image"]), place)
-    described, took = dict[str, str](), dict[str, int | None]()
-    if bare:
-        lines = _describe(out, table, bare, judge_settings(judge, base), settings, progress)
-        described, took = {line["image"]: line["caption"] for line in lines}, usage_of(lines)
+    lines = _describe(out, table, bare, judge_settings(judge, base), settings, progress) if bare else []
+    described = {line["image"]: line["caption"] for line in lines}
 
     def filled() -> Iterator[dict[str, Any]]:
         for row in stream_pairs(table, list(COLUMNS)):
@@ -38,7 +36,7 @@ def caption(
             yield row
 
     count = write_rows(out / PAIRS, filled(), COLUMNS)
-    return {"pairs": count, "captioned": len(bare), **({"usage": took} if took else {})}
+    return {"pairs": count, "captioned": len(bare), **used(lines)}
 
 
 def without_captions(out: Path, pairs: Artifact, *, progress: Progress) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def explain(
     from harness.data.canonical import open_images
     from harness.data.images import opened
     from harness.engines.engine import Answer, Decoding, Question, open_engine
-    from harness.engines.resumable import read_answers, usage_of, write_answers
+    from harness.engines.resumable import read_answers, used, write_answers
 
     image, said, answers = open_images(pairs.path / PAIRS), list[list[str]](), list[dict[str, Any]]()
     with closing(open_engine(judge_settings(judge, base), settings, out / ENGINE)) as engine:
@@ -73,7 +73,7 @@ def explain(
         lines.append({"id": p.pair["id"], "chosen_second": p.chosen_second, "rationale": words})
     write_lines(out / RATIONALES, lines)
     kept = sum(bool(line["rationale"]) for line in lines)
-    return {"presentations": len(lines), "kept": kept, **({"usage": usage_of(answers)} if answers else {})}
+    return {"presentations": len(lines), "kept": kept, **used(answers)}
 
 
 def read_rationales(rationales: Artifact) -> dict[tuple[str, bool], str]:

@@ -49,7 +49,7 @@ def sample_judgments(
         progress: told of every judgment.
     """
     from harness.engines.engine import open_engine
-    from harness.engines.resumable import usage_of
+    from harness.engines.resumable import used
 
     sides = read_split(split)
     margins = {name: abs(sum(m)) for name, m in sides["margins"].items()}
@@ -62,7 +62,7 @@ def sample_judgments(
     progress.total(2 * len(asked) * (settings.samples + 2 * settings.hinted), "judgments")
     for name, source, samples in _judges(tuned, base, settings):
         with closing(open_engine(judge_settings(judge, source), settings, out / ENGINE)) as engine:
-            sitting = Sitting(engine, out / name, pairs, settings, seed, progress, took)
+            sitting = Sitting(engine, out / name, pairs, settings, seed, progress)
             _add(drawn, sitting.ask("free", asked, samples))
             if source is tuned:
                 for attempt in range(1, settings.attempts):
@@ -73,6 +73,7 @@ def sample_judgments(
                     wanted = ("first", "second")[better]
                     followed += [read_strict(text) == wanted for texts in told.values() for text in texts]
                     _add(drawn, {key: [t for t in texts if read_strict(t) == wanted] for key, texts in told.items()})
+            took += sitting.lines
     kept = set(asked if settings.choose == "margin" else _most_telling(drawn, margins, settings.choose)[:count])
     lines: list[dict[str, Any]] = [
         {"id": name, "chosen_second": second, "texts": texts} for (name, second), texts in drawn.items() if name in kept
@@ -83,7 +84,7 @@ def sample_judgments(
         "judgments": sum(len(line["texts"]) for line in lines),
         **({"asked": len(asked)} if len(asked) > len(kept) else {}),
         **({"hints_followed": _share(followed)} if settings.hinted else {}),
-        **({"usage": usage_of(took)} if took else {}),
+        **used(took),
     }
 
 
@@ -104,18 +105,11 @@ class Sitting:
     """One judge being asked: free, again, or with a verdict hinted."""
 
     def __init__(
-        self,
-        engine: Any,
-        where: Path,
-        pairs: Artifact,
-        settings: SamplingSettings,
-        seed: int,
-        progress: Progress,
-        lines: list[dict[str, Any]],
+        self, engine: Any, where: Path, pairs: Artifact, settings: SamplingSettings, seed: int, progress: Progress
     ) -> None:
         from harness.data.canonical import open_images
 
-        self.lines = lines
+        self.lines: list[dict[str, Any]] = []
         self.engine, self.where, self.pairs = engine, where, pairs
         self.settings, self.seed, self.progress = settings, seed, progress
         self.format: JudgeFormat = engine.format or PLAIN

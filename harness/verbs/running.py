@@ -16,12 +16,12 @@ from harness.errors import DISK_FAILS, ExitCode, HarnessError, NotApplicableErro
 from harness.extras import ASKING, require
 from harness.registry import Recipe, content_roots, list_runs, load_recipe, results_root
 from harness.settings import SERVER
-
-if TYPE_CHECKING:
-    from harness.counting.results import TaskResult
 from harness.verbs.limiting import limits_of, stopping
 from harness.verbs.planning import show_run_plan
 from harness.verbs.showing import say_verdict, show_task
+
+if TYPE_CHECKING:
+    from harness.counting.results import TaskResult
 
 
 def run(options: Namespace) -> ExitCode:

@@ -10,7 +10,7 @@ from harness.engines.engine import Answer
 from harness.engines.meter import Limits, Meter, meter, metering
 from harness.errors import ExitCode, LimitReachedError
 from harness.records import RunFolder
-from tests.engines.test_server_engine import KEY, RUN, Reply, answer, prompt_of, serving
+from tests.engines.small_server import KEY, RUN, Reply, answer, prompt_of, serving
 
 
 def test_the_first_limit_that_is_reached_is_named() -> None:

@@ -1,22 +1,19 @@
 """The words in which a judge was asked: found again, and told by the hash that the record keeps of them."""
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.judge.format import EMBEDDED, PLAIN, RewardFormat, load_format, load_reward_format
+from harness.records.judgment import PLACEHOLDERS, words_hash
 from harness.records.store import content
 from harness.registry import load_task, results_root
 from harness.show.report.model import Side
 
-SHOWN = ("{first}", "{second}", "{third}", "{fourth}")
-"""What stands in the words for the responses, in the order in which they are shown."""
-
 
 def words_of(side: Side, roots: Sequence[Path]) -> dict[str, str]:
-    """Find the words of a run's task, with {question} and `SHOWN` where an item's texts come.
+    """Find the words of a run's task, with {question} and `PLACEHOLDERS` where an item's texts come.
 
     Args:
         side: the run.
@@ -35,16 +32,11 @@ def words_of(side: Side, roots: Sequence[Path]) -> dict[str, str]:
         if words_hash(words) == wanted:
             return {"prompt": words}
     shown = len(side.judgments[0].order) if side.judgments else 0
-    for words in _benchmarks(side, roots, SHOWN[:shown]):
+    for words in _benchmarks(side, roots, PLACEHOLDERS[:shown]):
         if words_hash(words) == wanted:
             # a verdict is weighed by a sentence of ours, also where the model brings none
             return {"prompt": PLAIN.prompt if side.result.protocol.weighs and shown == 2 else words}
     return {"unknown": f"Its words are not here any more; the record keeps only their hash, {wanted}."}
-
-
-def words_hash(words: str) -> str:
-    """Hash words as `PreparedTask.prompt_hash` does, which made the record."""
-    return hashlib.sha256(words.encode()).hexdigest()[:12]
 
 
 def _brought(side: Side) -> Iterator[str]:

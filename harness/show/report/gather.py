@@ -31,7 +31,7 @@ from harness.show.report.model import (
     Side,
 )
 from harness.show.report.record import record_of
-from harness.show.report.stages import costs_of, scores_of, splits_of, trainings, usage_of
+from harness.show.report.stages import costs_of, scores_of, splits_of, trainings, usage_told
 from harness.show.tables import notes
 
 
@@ -89,7 +89,7 @@ def gather(
         dpo=dpo,
         not_recorded=missing,
         scored=[scored for side in sides if (scored := scores_of(side))],
-        costs=[Costs(side.role, side.name, costs_of(side.result.run.stages), usage_of(side)) for side in sides],
+        costs=[Costs(side.role, side.name, costs_of(side.result.run.stages), usage_told(side)) for side in sides],
         records=[record_of(side, beside) for side in sides],
         items=items,
         apart=apart(items),

@@ -127,7 +127,7 @@ def _right(side: Side) -> list[tuple[str, float]]:
     return [(TOLD[name], sum(found) / len(found)) for name, found in shares.items() if found]
 
 
-def usage_of(side: Side) -> list[str]:
+def usage_told(side: Side) -> list[str]:
     """Say what the answers of each stage took, over its seeds; nothing of a stage that asks nothing, or is older."""
     told = []
     for name in dict.fromkeys(stage.stage for stage in side.result.run.stages):

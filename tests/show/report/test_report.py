@@ -19,10 +19,10 @@ from harness.errors import DataError
 from harness.evaluate.hooks import load_hooks
 from harness.judge.format import EMBEDDED
 from harness.records import Item, Judgment
+from harness.records.judgment import words_hash
 from harness.records.run import StageRecord
 from harness.registry import content_roots, load_task
 from harness.show.report import items as table_of_items
-from harness.show.report.asked import words_hash
 from harness.show.report.charts import smoothed
 from harness.show.report.gather import gather
 from harness.show.report.model import Items
