@@ -52,6 +52,9 @@ class RecordingModel(lmms):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.inner, self.folder, self.task, self.read = inner, folder, task, read
+        self.ours = inner if isinstance(inner, JudgeModel) else None
+        if self.ours:
+            self.ours.told = self._count
         self.seed, self.chunk_size, self.progress = seed, chunk_size, progress
         self.done = {judgment.key: judgment for judgment in done if judgment.seed == seed}
         self.shown: dict[Presentation, str] = {}
@@ -71,9 +74,9 @@ class RecordingModel(lmms):  # type: ignore[misc]
             keys.append((self.seed, presentation_of(doc)))
             self.shown[keys[-1][1]] = shown_hash(doc["query"], doc["shown"])
         owed = sum(key not in self.done for key in keys)
-        if owed and isinstance(self.inner, JudgeModel):
+        if owed and self.ours:
             started = time.monotonic()
-            self.inner.prepare(requests, self.progress)
+            self.ours.prepare(requests, self.progress)
             self.ahead = (time.monotonic() - started) / owed
         self.progress.total(len(requests), "answers")
         for start in range(0, len(requests), self.chunk_size):
@@ -103,8 +106,6 @@ class RecordingModel(lmms):  # type: ignore[misc]
         if getattr(self.inner, "independent", False):
             requests = [request for request, key in zip(requests, keys, strict=True) if key not in self.done]
             keys = [key for key in keys if key not in self.done]
-        if isinstance(self.inner, JudgeModel):
-            self.inner.told = self._count
         started = time.monotonic()
         try:
             outputs = self.inner.generate_until(requests)
@@ -121,7 +122,7 @@ class RecordingModel(lmms):  # type: ignore[misc]
                 continue
             text, counts = unwrap_generation_output(output)
             requests = getattr(output, "requests", 1)
-            if not isinstance(self.inner, JudgeModel):
+            if not self.ours:
                 meter().sent()
                 meter().came(counts and counts.input_tokens, counts and counts.output_tokens)
             error = getattr(output, "error", None) or (text if text.startswith(FAILED) else None)
