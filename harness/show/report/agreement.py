@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from harness.show.report.infos import KeptPoint, MarginBin, TogetherInfo
 from harness.show.report.model import Curve, Curves, Split
-from harness.show.report.recorded import KeptPoint, MarginBin, TogetherInfo
 
 KNOWN, STAND_IN = "candidate", "baseline"
 """Two lines of a drawing differ as the two runs of a page do."""

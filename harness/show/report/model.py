@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from harness.counting.results import TaskResult
 from harness.records import Judgment
 from harness.sheets.sheet import Sheet
-from harness.show.report.recorded import ExpertsInfo, SplitInfo, TruthInfo
+from harness.show.report.infos import ExpertsInfo, SplitInfo, TruthInfo
 
 PAIRWISE = ("pair", "pair-ties")
 

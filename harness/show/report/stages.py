@@ -8,8 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import DataError
 from harness.records.run import StageRecord
-from harness.show.report.model import Cost, Curve, Curves, Scored, Side, Split
-from harness.show.report.recorded import (
+from harness.show.report.infos import (
     ExpertsInfo,
     ScoredInfo,
     ScorerInfo,
@@ -19,6 +18,7 @@ from harness.show.report.recorded import (
     UsageInfo,
     UsedInfo,
 )
+from harness.show.report.model import Cost, Curve, Curves, Scored, Side, Split
 
 Info = TypeVar("Info", bound=BaseModel)
 
