@@ -91,9 +91,9 @@ def stage(folder: Path, pairs: Iterator[dict[str, Any]], items: list[dict[str, A
     ours, theirs = folder / "pairs", folder / "items"
     for place in (ours, theirs):
         place.mkdir(exist_ok=True)
-    blank = dict.fromkeys(PAIR_COLUMNS, "") | dict.fromkeys(ITEM_COLUMNS, "") | {"response": []}
-    write_rows(ours / PAIRS, ({**blank, **row} for row in pairs), PAIR_COLUMNS)
-    write_rows(theirs / TABLE, ({**blank, **row} for row in items), ITEM_COLUMNS)
+    for table, rows, columns in ((ours / PAIRS, pairs, PAIR_COLUMNS), (theirs / TABLE, items, ITEM_COLUMNS)):
+        blank = dict.fromkeys(columns)
+        write_rows(table, ({**blank, **row} for row in rows), columns)
     os.sync()
     clock, processors = time.monotonic(), time.process_time()
     info = contamination(folder, Artifact("", "", ours), ["task"], [Artifact("", "", theirs)], progress=Silent())

@@ -111,7 +111,7 @@ def test_what_is_looked_at_is_in_the_address(report: Path, open_page: Any) -> No
     assert page.get_by_role("dialog").is_visible()
     close(page)
     page.get_by_label("search").fill("nothing says this")
-    assert "search=nothing" in page.url
+    page.wait_for_url(lambda address: "search=nothing" in address)
     sent = open_page(report, at=link[link.index("#") :])
     assert sent.page.get_by_role("dialog").is_visible()
     assert sent.page.locator("#dialog-title").inner_text() == title
