@@ -116,6 +116,10 @@ def build_parser() -> Parser:
 
     ls = verbs.add_parser("ls", help="list tasks, recipes, runs, ...", description=LS_HELP, formatter_class=raw)
     ls.add_argument("kind", choices=("tasks", "recipes", "sweeps", "profiles", "preferences", "runs", "baselines"))
+    ls.add_argument(
+        "words", nargs="*", default=[], metavar="WORD", help="only runs with it in their name or status, as `complete`"
+    )
+    ls.add_argument("--format", choices=("lines", "json"), default="lines", help="of runs (default: lines)")
     _include(ls)
 
     check = verbs.add_parser("validate", help="what a profile needs", description=VALIDATE_HELP, formatter_class=raw)

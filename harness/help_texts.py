@@ -37,7 +37,9 @@ List what there is.
   harness ls sweeps       settings varied over cells, and what each asks
   harness ls profiles     models, data and sizes for the recipes
   harness ls preferences  published training pairs, their licences, and the benchmarks that they overlap
-  harness ls runs         finished and unfinished runs, newest first
+  harness ls runs         finished and unfinished runs, newest first, each with the first metric of its first task
+  harness ls runs carevl complete
+                          only those with both words in their name or status; --format json writes their fields
   harness ls baselines    runs accepted as baselines, and why
 """
 SWEEP_HELP = """\

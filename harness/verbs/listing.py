@@ -1,33 +1,33 @@
 """`harness ls`: what there is."""
 
 from argparse import Namespace
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import DataError, ExitCode, HarnessError
 from harness.registry import content_roots, described_recipe, list_runs, results_root
-
-if TYPE_CHECKING:
-    from harness.records import Run
 
 
 def ls(options: Namespace) -> ExitCode:
     """List tasks, recipes, profiles, sweeps, preferences, runs or baselines."""
     from harness.show.console import Screen
 
+    if options.kind != "runs" and (options.words or options.format != "lines"):
+        raise HarnessError(
+            f"Words and --format belong to `harness ls runs`, not to `harness ls {options.kind}`.", "Leave them out."
+        )
     roots = content_roots(options.include_path)
-    lister = {
-        "tasks": _list_tasks,
-        "recipes": _list_recipes,
-        "profiles": _list_profiles,
-        "sweeps": _list_sweeps,
-        "preferences": _list_preferences,
-        "runs": _list_runs,
+    lister: dict[str, Callable[[], Any]] = {
+        "tasks": lambda: _list_tasks(roots),
+        "recipes": lambda: _list_recipes(roots),
+        "profiles": lambda: _list_profiles(roots),
+        "sweeps": lambda: _list_sweeps(roots),
+        "preferences": lambda: _list_preferences(roots),
+        "runs": lambda: _runs(options),
         "baselines": _list_baselines,
     }
-    found = lister[options.kind](roots)
+    found = lister[options.kind]()
     # lines are left whole, so that a name can be copied
     Screen().print(found, soft_wrap=isinstance(found, str))
     return ExitCode.OK
@@ -105,56 +105,29 @@ def _list_preferences(roots: Sequence[Path]) -> Any:
     return table
 
 
-def _list_runs(roots: Sequence[Path]) -> str:
-    from harness.records import RunFolder
+def _runs(options: Namespace) -> str:
+    from rich.progress import track
 
-    rows: list[tuple[str, ...]] = [("run", "status", "seeds x items", "tokens", "age")]
-    if not (paths := list_runs()):
-        where = (results_root() / "runs").resolve()
+    from harness.counting.cache import Cache
+    from harness.show.console import Screen
+    from harness.show.runs import fields, lines, listed
+
+    paths, where, errors = list_runs(), results_root() / "runs", Screen(stderr=True)
+    shown = track(paths, "counting", console=errors, transient=True, disable=not errors.is_terminal)
+    found = list(listed(shown, options.words, Cache(results_root() / "cache/counted")))
+    if options.format == "json":
+        return fields(found).rstrip()
+    if not paths:
         return (
-            f"There is no run in {where}.\nRuns are looked for in results/runs of the folder that you are in, or of "
-            "the one that HARNESS_RESULTS names."
+            f"There is no run in {where.resolve()}.\nRuns are looked for in results/runs of the folder that you are "
+            "in, or of the one that HARNESS_RESULTS names."
         )
-    for path in paths:
-        try:
-            run = RunFolder(path).read_run()
-        except DataError as error:
-            rows.append((path.name, f"unreadable: {error.problem}", "", "", ""))
-            continue
-        asked = f"{len(run.config.get('seeds') or run.checkpoints)} x {sum(task.items for task in run.tasks)}"
-        rows.append((path.name, run.status, asked, _tokens(run), _age(run.started)))
-    if not any(row[3] for row in rows[1:]):
-        rows = [(*row[:3], row[4]) for row in rows]
-    readable = [row for row in rows if not row[1].startswith("unreadable")]
-    widths = [max(map(len, column)) for column in zip(*readable, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([f"runs in {results_root() / 'runs'}, newest first", *lines])
+    if not found:
+        return f"None of the {len(paths)} runs in {where} has {' and '.join(options.words)} in its name or status."
+    return "\n".join([f"runs in {where}, newest first", *lines(found)])
 
 
-def _tokens(run: "Run") -> str:
-    """Say how many tokens its judging read and wrote, in thousands or millions; nothing where it is not known."""
-    took = [stage.info.get("usage") for stage in run.stages if stage.stage.startswith("judge ")]
-    counts = [use.get(name) for use in took if isinstance(use, dict) for name in ("prompt_tokens", "completion_tokens")]
-    known = [count for count in counts if isinstance(count, int)]
-    if not known or len(known) < len(counts):
-        return ""
-    total = sum(known)
-    return f"{total / 1e6:.1f} M" if total >= 1e6 else f"{total / 1e3:.0f} k" if total >= 1e4 else f"{total:,}"
-
-
-def _age(started: str) -> str:
-    """Say how long ago something was, roughly; nothing of a time that cannot be read."""
-    try:
-        seconds = (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds()
-    except (ValueError, TypeError):
-        return ""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return "now"
-
-
-def _list_baselines(roots: Sequence[Path]) -> Any:
+def _list_baselines() -> Any:
     from rich.text import Text
 
     from harness.records import RunFolder

@@ -120,6 +120,16 @@ def test_published_rows_have_the_documented_fields(read) -> None:
     assert all(isinstance(figure["printed"], str) for row in found["published"] for figure in row["figures"])
 
 
+def test_the_list_of_runs_has_the_documented_fields(read) -> None:
+    found = read("ls", "runs", "--format", "json")
+    assert set(fields(found)) == documented(found["schema"])
+    shown = {one["run"]: one["figure"] for one in found["runs"]}
+    (table,) = read("leaderboard", "base", "cand", "seeds", "--format", "json")["tables"]
+    assert {row["run"]: row["figures"][0]["value"] for row in table["rows"]} == pytest.approx(
+        {name: figure["value"] for name, figure in shown.items()}
+    )
+
+
 def test_a_ruling_has_the_documented_fields(read, tmp_path: Path, capsys) -> None:
     file = tmp_path / "gate.json"
     assert main(["gate", "base", "cand", "--json", str(file)]) in (0, 1, 3)

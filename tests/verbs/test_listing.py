@@ -1,4 +1,4 @@
-"""`harness ls runs`: where it looked, and what judging took."""
+"""`harness ls runs`: where it looked, what judging took, what came out, and which are asked for."""
 
 from pathlib import Path
 
@@ -30,6 +30,31 @@ def test_runs_are_listed_with_their_tokens_and_an_empty_folder_is_named(tmp_path
     assert main(["ls", "runs"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "tokens" in lines["run"]
-    assert lines["few"].endswith(" 1,000")
-    assert lines["many"].endswith(" 3.2 M")
-    assert all("1 x 6" in lines[name] and not lines[name].endswith(" M") for name in ("older", "unknown", "hostile"))
+    assert "accuracy" in lines["few"]
+    assert " 1,000" in lines["few"]
+    assert " 3.2 M" in lines["many"]
+    assert all("1 x 6" in lines[name] and " M" not in lines[name] for name in ("older", "unknown", "hostile"))
+
+
+def test_runs_are_found_by_words_of_name_and_status(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path))
+    items = make_items(6)
+    for name in ("carevl-a", "carevl-b", "distill-a"):
+        write(tmp_path / "runs" / name, items, make_judgments(items, 0.7))
+    record = tmp_path / "runs/carevl-b/run.json"
+    record.write_text(record.read_text().replace('"complete"', '"unfinished"'))
+    broken = tmp_path / "runs/carevl-broken"
+    broken.mkdir()
+    (broken / "run.json").write_text("{")
+
+    def found(*words: str) -> list[str]:
+        assert main(["ls", "runs", *words]) == 0
+        return sorted(line.split()[0] for line in capsys.readouterr().out.splitlines()[2:])
+
+    assert found("carevl") == ["carevl-a", "carevl-b", "carevl-broken"]
+    assert found("carevl", "complete") == ["carevl-a"]
+    assert found("unreadable") == ["carevl-broken"]
+    assert main(["ls", "runs", "nobody"]) == 0
+    assert "None of the 4 runs" in capsys.readouterr().out
+    assert main(["ls", "tasks", "carevl"]) == 2
+    assert "Leave them out" in capsys.readouterr().err

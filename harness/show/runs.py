@@ -1,0 +1,130 @@
+"""The runs that there are, newest first: a line of each, or JSON whose fields docs/json.md describes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.counting.cache import Cache, Figure
+from harness.counting.metrics import Metric, primary
+from harness.errors import HarnessError
+from harness.records import Run, RunFolder
+from harness.sheets.figures import points
+
+SCHEMA = "harness-runs/1"
+
+
+class Listed(NamedTuple):
+    """A run as it is listed; `problem` says why it cannot be read, or why a finished one has no figure."""
+
+    name: str
+    run: Run | None
+    metric: Metric | None
+    figure: Figure | None
+    problem: str = ""
+
+    @property
+    def status(self) -> str:
+        """Say whether it is finished."""
+        return self.run.status if self.run else "unreadable"
+
+
+def listed(paths: Iterable[Path], words: Sequence[str], cache: Cache) -> Iterator[Listed]:
+    """Read runs, and count the first task of each that is finished.
+
+    Args:
+        paths: folders of runs.
+        words: only runs in whose name or status each of them occurs.
+        cache: counts and remembers.
+    """
+    for path in paths:
+        folder = RunFolder(path)
+        try:
+            run = folder.read_run()
+        except HarnessError as error:
+            found = Listed(path.name, None, None, None, error.problem)
+        else:
+            found = Listed(path.name, run, None, None)
+        if not all(word in found.name or word in found.status for word in words):
+            continue
+        if found.run and found.run.tasks and found.status == "complete":
+            task = found.run.tasks[0]
+            try:
+                metric = primary(task.kind)
+                found = found._replace(metric=metric, figure=cache.count(folder, found.run, task.task).figures[metric])
+            except HarnessError as error:
+                found = found._replace(problem=error.problem)
+        yield found
+
+
+def lines(found: Sequence[Listed]) -> list[str]:
+    """Write a line of each run under a header; a column that says nothing is left out."""
+    header = ("run", "status", "seeds x items", "first metric", "tokens", "age")
+    rows = [_row(one) for one in found if one.run]
+    told = [place for place in range(len(header)) if place < 3 or any(row[place] for row in rows)]
+    shown = [[row[place] for place in told] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    head, *body = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in shown]
+    readable = iter(body)
+    return [head, *(next(readable) if one.run else f"{one.name}  unreadable: {one.problem}" for one in found)]
+
+
+def _row(one: Listed) -> tuple[str, ...]:
+    if one.run is None:
+        raise ValueError(f"{one.name} is unreadable")
+    asked = f"{len(_seeds(one.run))} x {sum(task.items for task in one.run.tasks)}"
+    figure = ""
+    if one.metric and one.figure:
+        figure = f"{one.metric.name} {points(one.figure.value, one.metric)}"
+    return one.name, one.status, asked, figure, _shortened(_tokens(one.run)), _age(one.run.started)
+
+
+def fields(found: Sequence[Listed]) -> str:
+    """Write the runs for programs."""
+    from harness.comparing.fields import strict
+
+    return strict({"schema": SCHEMA, "runs": [_fields(one) for one in found]})
+
+
+def _fields(one: Listed) -> dict[str, Any]:
+    told: dict[str, Any] = {"run": one.name, "status": one.status, "problem": one.problem or None}
+    if one.run is None:
+        return told
+    config = one.run.config
+    told |= {name: config.get(name) for name in ("recipe", "model", "profile")}
+    told |= {"seeds": _seeds(one.run), "tasks": [{"task": task.task, "items": task.items} for task in one.run.tasks]}
+    told |= {"tokens": _tokens(one.run), "started": one.run.started, "finished": one.run.finished}
+    if one.metric and one.figure:
+        told["figure"] = {"metric": one.metric.name, **one.figure._asdict()}
+    return told | {"figure": told.get("figure")}
+
+
+def _seeds(run: Run) -> list[Any]:
+    return list(run.config.get("seeds") or run.checkpoints)
+
+
+def _tokens(run: Run) -> int | None:
+    """Add up the tokens that judging read and wrote; None where one of the counts is not known."""
+    took = [stage.info.get("usage") for stage in run.stages if stage.stage.startswith("judge ")]
+    counts = [use.get(name) for use in took if isinstance(use, dict) for name in ("prompt_tokens", "completion_tokens")]
+    known = [count for count in counts if isinstance(count, int)]
+    return sum(known) if known and len(known) == len(counts) else None
+
+
+def _shortened(total: int | None) -> str:
+    """Write a count in thousands or millions."""
+    if total is None:
+        return ""
+    return f"{total / 1e6:.1f} M" if total >= 1e6 else f"{total / 1e3:.0f} k" if total >= 1e4 else f"{total:,}"
+
+
+def _age(started: str) -> str:
+    """Say how long ago something was, roughly; nothing of a time that cannot be read."""
+    try:
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds()
+    except (ValueError, TypeError):
+        return ""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return "now"
