@@ -1,6 +1,7 @@
 """The verbs of the `harness` command, and what each of them takes. Nothing is imported here that does the work."""
 
 import argparse
+import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -47,6 +48,22 @@ class Parser(argparse.ArgumentParser):
         raise HarnessError(f"{message}.", f"`{self.prog} --help` shows examples.")
 
 
+class ShowVersion(argparse.Action):
+    """Prints the version, and on what it runs: what a bug report should name."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print, and exit."""
+        from harness.provenance import hardware, packages, revision
+
+        print(f"harness {version('vlrm-harness')}")
+        print(f"revision: {revision() or 'installed, not a checkout'}")
+        print(f"python: {platform.python_version()} on {platform.platform()}")
+        for name, value in hardware().items():
+            print(f"{name}: {value}")
+        print(f"packages: {', '.join(f'{name} {value}' for name, value in packages().items())}")
+        parser.exit()
+
+
 def build_parser() -> Parser:
     """Build the command line."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -66,7 +83,7 @@ def build_parser() -> Parser:
         "  harness leaderboard                                   every finished run, with ties\n"
         "  harness ls recipes                                    what else can be trained",
     )
-    parser.add_argument("--version", action="version", version=f"harness {version('vlrm-harness')}")
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="with what a bug report should name, and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
 
     run = verbs.add_parser("run", help="train, judge and compare", description=RUN_HELP, formatter_class=raw)

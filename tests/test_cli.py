@@ -1,5 +1,6 @@
 import base64
 import codecs
+import importlib.metadata
 import io
 import json
 import os
@@ -234,3 +235,14 @@ def test_a_choice_that_was_left_out_is_listed(arguments: list[str], one: str, ca
     assert f"{' '.join(['harness', *arguments])} needs one of: " in said
     assert one in said
     assert said.count("\n") == 1
+
+
+def test_the_version_says_what_a_bug_report_needs(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    first, *more = capsys.readouterr().out.splitlines()
+    assert first == f"harness {importlib.metadata.version('vlrm-harness')}"
+    told = dict(line.split(": ", 1) for line in more)
+    assert {"revision", "python", "machine", "processor", "cores", "packages"} <= set(told)
+    assert f"scipy {importlib.metadata.version('scipy')}" in told["packages"]
