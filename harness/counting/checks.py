@@ -99,7 +99,7 @@ class Evidence:
         for item in self.items:
             benchmark = item.item_id.rpartition("#")[0]
             if not benchmark.endswith(f"/{item.source_id}") or item.item_id != item_id(
-                benchmark, item.question, item.responses
+                benchmark, item.question, item.responses, item.images
             ):
                 refuse(f"item {item.item_id!r} has another name than its question and responses give it")
             if not fits(item, self.record.kind):

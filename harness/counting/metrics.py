@@ -118,6 +118,8 @@ def sums(metric: Metric, tallies: Sequence[Tally], clusters: Clusters) -> Sums:
         counted = inside[:, None] & ~np.isnan(last)
         for other in others:
             counted = counted & ~np.isnan(other)
+        if metric.columns == ("score",) and "weight" in tally.columns:
+            counted = counted * _column(tally, "weight")
         tables.append(add_up(others[0] if others else None, last, counted, places, (len(clusters), len(names))))
     return Sums(np.stack(tables, axis=1))
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.data.benchmark import TABLE
-from harness.data.canonical import row_count, write_rows
+from harness.data.canonical import column_names, row_count, write_rows
 from harness.data.images import image_hash
 from harness.data.likeness import Seen, alike, normalised, see
 from harness.data.preferences import COLUMNS, stream_pairs
 from harness.data.tables import Row, parquet_rows
 from harness.errors import HarnessError
+from harness.records.content import parts
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Progress
 
@@ -39,7 +40,7 @@ class Match(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """What a table of pairs or items asks, by row."""
+    """What a table of pairs or items asks, an entry an image: an item of several images stands there with each."""
 
     path: Path
     ids: list[str]
@@ -47,14 +48,24 @@ class _Asked(NamedTuple):
     seen: Seen
 
 
+def _pictured(path: Path, *columns: str) -> Iterator[tuple[Row, bytes]]:
+    """Yield the rows of a table with an image, once with each; those of a table of pairs have one."""
+    several = [name for name in ("images",) if name in column_names(path)]
+    for row in parquet_rows(path, [*columns, "image", *several]):
+        for image in (row["image"], *row.get("images", ())):
+            if image:
+                yield row, image["bytes"]
+
+
 def _read(path: Path, question: str, progress: Progress) -> _Asked:
     ids, questions = list[str](), list[str]()
 
     def images() -> Iterator[bytes]:
-        for row in parquet_rows(path, ["id", question, "image"]):
+        for row, image in _pictured(path, "id", question):
             ids.append(row["id"])
-            questions.append(normalised(row[question]))
-            yield row["image"]["bytes"]
+            said = parts(row[question], len(row.get("images", ())))
+            questions.append(normalised(" ".join(part for part in said if isinstance(part, str))))
+            yield image
 
     return _Asked(path, ids, questions, see(images(), progress.advance))
 
@@ -125,8 +136,8 @@ def _by_image(seen: Seen) -> dict[int, list[int]]:
 
 def _pixels(table: Path, wanted: set[int]) -> dict[int, str]:
     """Hash the decoded pixels of some rows; the others are not decoded whole."""
-    rows = enumerate(parquet_rows(table, ["image"])) if wanted else ()
-    return {place: image_hash(row["image"]["bytes"]) for place, row in rows if place in wanted}
+    images = enumerate(_pictured(table)) if wanted else ()
+    return {place: image_hash(image) for place, (_, image) in images if place in wanted}
 
 
 def _texts(pairs: Path, wanted: set[int]) -> dict[int, str]:

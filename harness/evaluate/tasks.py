@@ -122,6 +122,8 @@ class PreparedTask:
             HarnessError: if the protocol needs P(verdict) of a model that gives none.
         """
         self._need_probabilities(judged.weighs)
+        if judged.one_image and any(item.image_hash is None for item in self.items):
+            return "the judge reads one image, before the question, and these items have others, or none"
         if judged.scores:
             graded = self.content.kind == "score" and self.reader != "reward"
             return "the judge's rewards are on a scale of their own, and grades are asked for" if graded else None

@@ -39,6 +39,17 @@ _ALL = (
         drawn=True,
     ),
     Protocol(
+        "directions",
+        "pair",
+        1,
+        "MMRB2's authors': each item once in each order, and each order counts for itself; an answer in which nothing "
+        "can be read is left out",
+        asking.both_orders,
+        counting.directions,
+        reader="json",
+        compares=True,
+    ),
+    Protocol(
         "logprob",
         "pair",
         1,

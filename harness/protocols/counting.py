@@ -3,6 +3,7 @@
 | column | of | what |
 | --- | --- | --- |
 | `score` | pairs | 1 right, 0 wrong, or the mean over orders and repeats; NaN where the protocol leaves the item out |
+| `weight` | pairs | answers that `score` is the mean of, where a protocol leaves some out; else there is none |
 | `low`, `high` | pairs | the score if every answer without a verdict were wrong, and if it were right |
 | `consistent` | pairs | 1 if both orders prefer the same response, else 0 |
 | `first` | pairs | share of the verdicts that name the response shown first |
@@ -75,6 +76,20 @@ def mean_of_answers(items: Sequence[Item], judgments: Sequence[Judgment], repeat
     for item, group in zip(items, answers, strict=True):
         right = _mean([j.chosen == item.label for j in group])
         rows.append(_pair_row(right, right, right + _mean([not j.read for j in group]), _agree(group)))
+    return _tally(items, answers, rows)
+
+
+def directions(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
+    """Count every answer for itself, and leave those out in which nothing can be read, as MMRB2's scripts do.
+
+    `low` takes an answer that was left out for a wrong one, and `high` for a right one.
+    """
+    answers, rows = _by_item(items, judgments), []
+    for item, group in zip(items, answers, strict=True):
+        right, unread = [j.chosen == item.label for j in group], [not j.read for j in group]
+        counted = [good for good, lost in zip(right, unread, strict=True) if not lost]
+        row = _pair_row(_mean(counted), _mean(right), _mean(right) + _mean(unread), _agree(group))
+        rows.append({**row, "weight": float(len(counted))})
     return _tally(items, answers, rows)
 
 

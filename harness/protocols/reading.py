@@ -153,6 +153,22 @@ def read_letters(text: str) -> Reading:
     return _LETTERS[found[-1]] if found else read_strict(text)
 
 
+_CHOICES: dict[str, Reading] = {"A": "first", "B": "second", "": "unparsed"}
+_CHOICE = re.compile(r'"better_response"\s*:\s*(?:"((?:[^"\\]|\\.)*)"|null)')
+
+
+def read_json(text: str) -> Reading:
+    """Read the last `"better_response": "A"` or `"B"`; without any, a verdict in words as `read_strict` does.
+
+    As MMRB2's scripts have it, any other non-empty text there names a response that was not shown, which is counted
+    and wrong; null and an empty text are no verdict.
+    """
+    found = _CHOICE.findall(text)
+    if not found:
+        return read_strict(text)
+    return _CHOICES.get(found[-1], 3)
+
+
 def read_grade(text: str) -> Reading:
     """Read the last `[[1]]` to `[[5]]`."""
     found = _GRADE.findall(text)
@@ -192,6 +208,7 @@ READERS: dict[str, Callable[[str, int], Reading]] = {
     "official": lambda text, shown: read_official(text),
     "strict": lambda text, shown: read_strict(text),
     "letters": lambda text, shown: read_letters(text),
+    "json": lambda text, shown: read_json(text),
     "grade": lambda text, shown: read_grade(text),
     "reward": lambda text, shown: read_reward(text),
     "order": read_order,
