@@ -23,6 +23,8 @@ class Metric(NamedTuple):
     percent: bool = True
     title: str = ""
     lower_is_better: bool = False
+    bounded: bool = True
+    """Whether a share lies between 0 and 1; RewardBench 2's ties go to 1.01."""
 
     @property
     def unit(self) -> str:
@@ -36,7 +38,7 @@ class Metric(NamedTuple):
         """On which scale its interval is taken."""
         if len(self.columns) == 2:
             return "correlation"
-        return "share" if self.percent else "plain"
+        return "share" if self.percent and self.bounded else "plain"
 
     @property
     def heading(self) -> str:
@@ -77,6 +79,11 @@ _OF_KIND: dict[Kind, tuple[Metric, ...]] = {
         Metric("raw", ("raw",), percent=False, title="edits", lower_is_better=True),
         _COMMON[0],
     ),
+    "best": (
+        Metric("macro", ("best",), macro=True, title="Ave.", bounded=False),
+        Metric("pooled", ("best",), bounded=False),
+        _COMMON[0],
+    ),
 }
 METRICS = {kind: {metric.name: metric for metric in metrics} for kind, metrics in _OF_KIND.items()}
 """Metrics by kind of task; the first is the one that a comparison speaks of."""
@@ -86,6 +93,7 @@ HEADLINES: dict[Kind, tuple[str, ...]] = {
     "pair-ties": ("macro", "accuracy", "untied-macro", "untied-both-macro", "consistency"),
     "score": ("macro", "pearson"),
     "batch": ("macro", "distance"),
+    "best": ("macro", "pooled"),
 }
 """What a comparison lists before the slices."""
 

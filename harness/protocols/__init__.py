@@ -1,6 +1,7 @@
 """How a benchmark asks (orders, repeats, sampling), reads (verdicts, grades, orders) and counts: by name."""
 
 from dataclasses import replace
+from typing import get_args
 
 from harness.errors import HarnessError, unknown
 from harness.protocols import asking, counting
@@ -154,10 +155,56 @@ _ALL = (
         counting.wins,
         compares=True,
     ),
+    Protocol(
+        "round-robin",
+        "best",
+        1,
+        "every two responses against each other in both orders, greedy; most wins is liked best, equal ones share",
+        asking.round_robin,
+        counting.most_wins,
+        compares=True,
+    ),
+    Protocol(
+        "each-place",
+        "best",
+        1,
+        "all responses at once, each at every place once, greedy; unparsed counts as wrong; ties rated one by one",
+        asking.each_place,
+        counting.picked,
+        reader="pick",
+    ),
+    Protocol(
+        "official",
+        "best",
+        1,
+        "RewardBench 2's rankings: all at once, the right one at a drawn place, their pattern, unparsed as chance; "
+        "ties rated one by one",
+        asking.drawn_place,
+        counting.picked_or_chance,
+        reader="official-pick",
+    ),
+    Protocol(
+        "ratings",
+        "best",
+        1,
+        "RewardBench 2's ratings: each response alone from 1 to 10, greedy, their pattern; equal ratings share",
+        asking.each_alone,
+        counting.rated,
+        reader="official-pick",
+    ),
+    Protocol(
+        "rewards",
+        "best",
+        1,
+        "one reward a response, where the judge gives one; equal rewards share",
+        asking.each_alone,
+        counting.rated,
+        reader="reward",
+    ),
 )
 
 PROTOCOLS: dict[Kind, dict[str, Protocol]] = {
-    kind: {p.name: p for p in _ALL if p.kind == kind} for kind in ("pair", "pair-ties", "score", "batch")
+    kind: {p.name: p for p in _ALL if p.kind == kind} for kind in get_args(Kind)
 }
 
 

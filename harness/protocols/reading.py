@@ -204,6 +204,34 @@ def read_order(text: str, shown: int) -> Reading:
     return tuple(alphabet.index(letter) for letter in last) if whole else "unparsed"
 
 
+_PICK = re.compile(r"\[\[\s*([A-Z])\s*\]\]")
+_RATING = re.compile(r"\[\[\s*(\d{1,2})\s*\]\]")
+_RATING_AT_THE_END = re.compile(r"\b([1-9]|10)\b\s*$")
+
+
+def read_pick(text: str, shown: int) -> Reading:
+    """Read the last `[[A]]` of one of `shown` responses, as an order of one; of a response alone, `[[1]]` to `[[10]]`."""
+    if shown == 1:
+        ratings = [int(found) for found in _RATING.findall(text)]
+        return ratings[-1] if ratings and 1 <= ratings[-1] <= 10 else "unparsed"
+    letters = _PICK.findall(text)
+    place = ord(letters[-1]) - ord("A") if letters else shown
+    return (place,) if place < shown else "unparsed"
+
+
+def read_official_pick(text: str, shown: int) -> Reading:
+    """Read with RewardBench 2's patterns, quirks and all (scripts/run_generative_v2.py at 05a9005).
+
+    Of all responses the first of A, B, C, D whose tag stands anywhere, so A before B whatever is said last; of one
+    alone a number from 1 to 10 at the very end: "8/10" reads 10, and "7." nothing.
+    """
+    if shown == 1:
+        found = _RATING_AT_THE_END.search(text)
+        return int(found[1]) if found else "unparsed"
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:shown]
+    return next(((place,) for place, letter in enumerate(letters) if f"[[{letter}]]" in text), "unparsed")
+
+
 READERS: dict[str, Callable[[str, int], Reading]] = {
     "official": lambda text, shown: read_official(text),
     "strict": lambda text, shown: read_strict(text),
@@ -212,6 +240,8 @@ READERS: dict[str, Callable[[str, int], Reading]] = {
     "grade": lambda text, shown: read_grade(text),
     "reward": lambda text, shown: read_reward(text),
     "order": read_order,
+    "pick": read_pick,
+    "official-pick": read_official_pick,
 }
 """Readers by name: (answer, number of responses shown) to what was read."""
 

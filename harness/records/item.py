@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.records.content import parts
 
-Kind = Literal["pair", "pair-ties", "score", "batch"]
+Kind = Literal["pair", "pair-ties", "score", "batch", "best"]
 """What a task asks: which of two responses is better, the same where people also say *tie*, a grade
-for one response, or an order of several."""
+for one response, an order of several, or which of several is right."""
 
 Label = Literal["tie"] | int | tuple[int, ...]
 """What people say of an item: which of two responses is better (0, 1, or `tie`), the grade of one
-response, or the order of several from best to worst, as places in `Item.responses`."""
+response, the order of several from best to worst, or those of several that are right, as places in
+`Item.responses`."""
 
 
 Name = Annotated[str, Field(min_length=1, max_length=1000)]

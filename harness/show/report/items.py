@@ -127,7 +127,7 @@ def _figures(side: Side) -> dict[str, float]:
         if result.kind == "score":
             columns.append(_mean_over_repeats(np.abs(tally["grade"] - tally["human"][:, None])))
         else:
-            columns.append(tally["distance" if result.kind == "batch" else "score"])
+            columns.append(tally[{"batch": "distance", "best": "best"}.get(result.kind, "score")])
     ids = next(iter(result.tallies.values())).item_ids
     return dict(zip(ids, _mean_over_repeats(np.array(columns).T), strict=True))
 
@@ -185,7 +185,7 @@ def _letter(place: int) -> str:
 def _label(value: Label, kind: Kind) -> str:
     """Write a label as the page speaks: a letter, `tie`, a grade or an order."""
     if isinstance(value, tuple):
-        return " > ".join(map(_letter, value))
+        return (", " if kind == "best" else " > ").join(map(_letter, value))
     return _letter(value) if isinstance(value, int) and kind in PAIRWISE else str(value)
 
 
