@@ -66,6 +66,13 @@ _OF_KIND: dict[Kind, tuple[Metric, ...]] = {
         Metric("consistency", ("consistent",)),
         *_COMMON,
     ),
+    "pair-sets": (
+        Metric("accuracy", ("score",)),
+        Metric("all-right", ("all_right",), title="sets right"),
+        Metric("macro", ("score",), macro=True),
+        Metric("consistency", ("consistent",)),
+        *_COMMON,
+    ),
     "score": (
         Metric("macro", ("human", "grade"), macro=True, percent=False, title="Ave. r"),
         Metric("pearson", ("human", "grade"), percent=False, title="pooled r"),
@@ -91,6 +98,7 @@ METRICS = {kind: {metric.name: metric for metric in metrics} for kind, metrics i
 HEADLINES: dict[Kind, tuple[str, ...]] = {
     "pair": ("accuracy", "macro", "consistency"),
     "pair-ties": ("macro", "accuracy", "untied-macro", "untied-both-macro", "consistency"),
+    "pair-sets": ("accuracy", "all-right", "consistency"),
     "score": ("macro", "pearson"),
     "batch": ("macro", "distance"),
     "best": ("macro", "pooled"),

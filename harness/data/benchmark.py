@@ -49,6 +49,8 @@ class Benchmark(NamedTuple):
     """Fields that hold lists of images; `entry` is given their bytes."""
     aliases: Mapping[str, str] = {}
     """Other spellings of fields, spelling to field."""
+    prepare: Callable[[Row, Path], Row | None] | None = None
+    """(row as the file has it, where its relative paths start) to the row that is checked; None leaves it out."""
     slices: Sequence[str] = ()
     """The slices in the order they are printed; others follow by name."""
     releases: Mapping[str, Mapping[str, int]] = {}
@@ -223,8 +225,9 @@ def entries(
     open_image: Callable[[Any, Path], Any] | None = None,
 ) -> Iterator[tuple[Row, Entry]]:
     """Yield each checked row with its entry."""
+    prepare = benchmark.prepare
     checked = checked_rows(
-        rows,
+        filter(None, (prepare(row, folder) for row in rows)) if prepare else rows,
         benchmark.fields,
         source,
         folder,

@@ -129,6 +129,8 @@ class PreparedTask:
             return "the judge's rewards are on a scale of their own, and grades are asked for" if graded else None
         if self.reader == "reward":
             return "the judge gives no reward to a single response"
+        if judged.own_prompt and self.protocol.scores:
+            return "the judge's format gives no scores"
         if judged.own_prompt and not self.protocol.compares:
             return "the judge's format only compares two responses"
         return None
@@ -211,7 +213,7 @@ def ask(
     if counted is not None and not task.protocol.counts_p and not np.isclose(counted, figure, 0, 1e-9, equal_nan=True):
         raise AssertionError(f"lmms-eval counts a {metric.name} of {counted}, the records one of {figure}")
     info: dict[str, Any] = {"answers": len(owed), "unparsed": sum(not judgment.read for judgment in answered)}
-    if task.content.kind == "pair":
+    if "official" in task.content.protocols and task.content.kind == "pair":
         # answers on which the published pattern and the strict reader differ
         info["readers_differ"] = sum(READERS["official"](j.text, 2) != READERS["strict"](j.text, 2) for j in answered)
     return info | {metric.name: round(figure, 4), "usage": _usage(answered, config)}

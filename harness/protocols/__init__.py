@@ -95,11 +95,31 @@ _ALL = (
         compares=True,
     ),
     Protocol(
+        "summed-scores",
+        "pair",
+        1,
+        "VLRMBench's authors': two scores in each order, the last two numbers, added up; equal sums are wrong",
+        asking.both_orders,
+        counting.summed_scores,
+        reader="two-numbers",
+        compares=True,
+        scores=True,
+    ),
+    Protocol(
         "both-orders",
         "pair-ties",
         1,
         "each item once in each order, greedy; unparsed counts as wrong, the published readings stand beside it",
         asking.both_orders,
+        counting.with_ties,
+        compares=True,
+    ),
+    Protocol(
+        "file-order",
+        "pair-ties",
+        1,
+        "one answer, greedy, in the file's order, as Omni-RewardBench's authors ask; unparsed counts as wrong",
+        asking.file_order,
         counting.with_ties,
         compares=True,
     ),
@@ -203,8 +223,16 @@ _ALL = (
     ),
 )
 
+IN_SETS = ("both-orders", "logprob", "reasoned", "file-order")
+"""Protocols of pairs that are also those of pairs in sets."""
+
 PROTOCOLS: dict[Kind, dict[str, Protocol]] = {
     kind: {p.name: p for p in _ALL if p.kind == kind} for kind in get_args(Kind)
+}
+PROTOCOLS["pair-sets"] = {
+    name: replace(p, kind="pair-sets", count=counting.with_sets(p.count))
+    for name, p in PROTOCOLS["pair"].items()
+    if name in IN_SETS
 }
 
 

@@ -8,6 +8,7 @@
 | `consistent` | pairs | 1 if both orders prefer the same response, else 0 |
 | `first` | pairs | share of the verdicts that name the response shown first |
 | `read` | all | share of the answers in which something was read |
+| `all_right` | sets | 1 if every pair of the set is right in every answer; NaN on all but the first pair of a set |
 | `untied` | ties | `score` over items on which people do not tie |
 | `untied_both` | ties | the same over answers that do not tie either |
 | `dropped`, `as_tie` | ties | `score` with unparsed answers left out, or taken for a tie |
@@ -24,11 +25,13 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import permutations, product
 from math import factorial, prod
+from typing import Any
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from harness.protocols.asking import TIES
+from harness.protocols.numbers import two_numbers
 from harness.protocols.protocol import Tally
 from harness.records import Item, Judgment
 
@@ -93,6 +96,42 @@ def directions(items: Sequence[Item], judgments: Sequence[Judgment], repeats: in
         counted = [good for good, lost in zip(right, unread, strict=True) if not lost]
         row = _pair_row(_mean(counted), _mean(right), _mean(right) + _mean(unread), _agree(group))
         rows.append({**row, "weight": float(len(counted))})
+    return _tally(items, answers, rows)
+
+
+def with_sets(count: Callable[[Sequence[Item], Sequence[Judgment], int], Tally]) -> Any:
+    """Count pairs as `count` does, and their sets whole: a set is right if all of its pairs are (Acc+ of MM-RLHF)."""
+
+    def counted(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
+        tally = count(items, judgments, repeats)
+        sets: dict[str, list[int]] = defaultdict(list)
+        for place, name in enumerate(tally.clusters):
+            # a pair of which no set is known is one by itself
+            sets[name or f"{place}"].append(place)
+        whole = np.full(len(tally.item_ids), NAN)
+        for places in sets.values():
+            whole[places[0]] = float((tally["score"][places] == 1).all())
+        tally.columns["all_right"] = whole
+        return tally
+
+    return counted
+
+
+def summed_scores(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
+    """Add up each response's scores over both orders; the right one needs more than the other (VLRMBench).
+
+    Equal sums are wrong, and an answer without scores counts as none for both.
+    """
+    answers, rows = _by_item(items, judgments), []
+    for item, group in zip(items, answers, strict=True):
+        sums = [0, 0]
+        for judgment in group:
+            for place, score in zip(judgment.order, two_numbers(judgment.text), strict=True):
+                sums[place] += score
+        assert isinstance(item.label, int), "a pair's label is the better response"
+        right = float(sums[item.label] > sums[1 - item.label])
+        unread = _mean([not j.read for j in group])
+        rows.append(_pair_row(right, right if not unread else 0.0, right if not unread else 1.0, _agree(group)))
     return _tally(items, answers, rows)
 
 

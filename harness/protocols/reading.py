@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 
+from harness.protocols.numbers import listed, two_numbers
 from harness.protocols.protocol import Protocol
 from harness.records import Reading
 
@@ -169,6 +170,22 @@ def read_json(text: str) -> Reading:
     return _CHOICES.get(found[-1], 3)
 
 
+def read_scores(text: str) -> Reading:
+    """Read the last list of two scores, `[7, 5]`, equal ones as a tie; without any, a verdict in words."""
+    scores = listed(text)
+    if scores is None:
+        return read_strict(text)
+    return "tie" if scores[0] == scores[1] else "first" if scores[0] > scores[1] else "second"
+
+
+def read_two_numbers(text: str) -> Reading:
+    """Read which of the last two whole numbers is greater (VLRMBench); an answer without a number is unparsed."""
+    if not re.search(r"\d", text):
+        return "unparsed"
+    one, other = two_numbers(text)
+    return "tie" if one == other else "first" if one > other else "second"
+
+
 def read_grade(text: str) -> Reading:
     """Read the last `[[1]]` to `[[5]]`."""
     found = _GRADE.findall(text)
@@ -210,7 +227,7 @@ _RATING_AT_THE_END = re.compile(r"\b([1-9]|10)\b\s*$")
 
 
 def read_pick(text: str, shown: int) -> Reading:
-    """Read the last `[[A]]` of one of `shown` responses, as an order of one; of a response alone, `[[1]]` to `[[10]]`."""
+    """Read the last `[[A]]` of one of `shown` responses, as an order of one; of one alone, `[[1]]` to `[[10]]`."""
     if shown == 1:
         ratings = [int(found) for found in _RATING.findall(text)]
         return ratings[-1] if ratings and 1 <= ratings[-1] <= 10 else "unparsed"
@@ -237,6 +254,8 @@ READERS: dict[str, Callable[[str, int], Reading]] = {
     "strict": lambda text, shown: read_strict(text),
     "letters": lambda text, shown: read_letters(text),
     "json": lambda text, shown: read_json(text),
+    "scores": lambda text, shown: read_scores(text),
+    "two-numbers": lambda text, shown: read_two_numbers(text),
     "grade": lambda text, shown: read_grade(text),
     "reward": lambda text, shown: read_reward(text),
     "order": read_order,

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.records.content import parts
 
-Kind = Literal["pair", "pair-ties", "score", "batch", "best"]
-"""What a task asks: which of two responses is better, the same where people also say *tie*, a grade
-for one response, an order of several, or which of several is right."""
+Kind = Literal["pair", "pair-ties", "pair-sets", "score", "batch", "best"]
+"""What a task asks: which of two responses is better, the same where people also say *tie* or where pairs form sets
+that are also counted whole, a grade for one response, an order of several, or which of several is right."""
 
 Label = Literal["tie"] | int | tuple[int, ...]
 """What people say of an item: which of two responses is better (0, 1, or `tie`), the grade of one

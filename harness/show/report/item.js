@@ -88,7 +88,7 @@ const textOf = (answer) => (answer && answer[6] >= 0 ? data.texts[answer[6]] : n
 function sideHead(item, side) {
   const { role, name } = data.sides[side];
   const head = make("h4", `side ${role}`, name);
-  const what = { pair: "score", "pair-ties": "score", score: "distance from the label", batch: "distance", best: "score" }[data.kind];
+  const what = { pair: "score", "pair-ties": "score", "pair-sets": "score", score: "distance from the label", batch: "distance", best: "score" }[data.kind];
   const figure = item[FIGURES][side];
   head.append(make("span", "quiet", ` ${what} ${number(figure)}${pairwise && figure !== null ? " %" : ""}`));
   return head;

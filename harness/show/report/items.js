@@ -5,7 +5,7 @@ const data = JSON.parse($("data").textContent);
 const SIZE = 10;
 const [ID, SOURCE, SLICE, QUESTION, RESPONSES, LABEL, IMAGES, GAIN, FIGURES, ANSWERS, MARKED] = Array(11).keys();
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const pairwise = data.kind === "pair" || data.kind === "pair-ties";
+const pairwise = data.kind.startsWith("pair");
 const isCompared = data.sides.length > 1;
 // the baseline is read first, as it is named first; data has the candidate first
 const SIDES = data.sides.map((_, place) => place).reverse();
