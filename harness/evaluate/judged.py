@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -33,8 +33,8 @@ class Judged:
     """Loads it as an lmms-eval model."""
     scores: bool = False
     """Whether it gives each response a reward; one with words of its own that does not compares two."""
-    one_image: bool = False
-    """Whether it reads one image, before the question, and no other."""
+    sees: Literal["all", "questions", "one"] = "all"
+    """Which images it reads: all, those of questions, or one before the question."""
     loaded: Any = None
 
     def model(self) -> Any:
@@ -63,7 +63,7 @@ def _checkpoint(settings: JudgeSettings, judging: JudgingSettings, work: Path) -
     folder = Path(ref.location)
     if scored := load_reward_format(folder):
         return Judged(
-            ref.fingerprint, scored.prompt, True, lambda: _with_head(settings, judging), scores=True, one_image=True
+            ref.fingerprint, scored.prompt, True, lambda: _with_head(settings, judging), scores=True, sees="questions"
         )
     format_ = load_format(folder) if folder.is_dir() else None
     words = format_.prompt if format_ else None
@@ -91,7 +91,7 @@ def _experts(config: RunConfig, named: Artifact, work: Path) -> Judged:
 
     decisive = json.dumps([named.info, captions.decisive(), experts.decisive()], sort_keys=True)
     fingerprint = "experts:" + hashlib.sha256(decisive.encode()).hexdigest()[:16]
-    return Judged(fingerprint, f"{captions.prompt}\n{experts.prompt}", True, load, one_image=True)
+    return Judged(fingerprint, f"{captions.prompt}\n{experts.prompt}", True, load, sees="one")
 
 
 def _in_engine(settings: JudgeSettings, judging: JudgingSettings, work: Path) -> Any:

@@ -18,6 +18,7 @@ from harness.evaluate.judged import Judged
 from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Presentation, RunFolder
+from harness.records.content import marked
 from harness.records.inventory import limited
 from harness.records.judgment import PLACEHOLDERS, words_hash
 from harness.records.run import TaskRecord
@@ -122,8 +123,10 @@ class PreparedTask:
             HarnessError: if the protocol needs P(verdict) of a model that gives none.
         """
         self._need_probabilities(judged.weighs)
-        if judged.one_image and any(item.image_hash is None for item in self.items):
+        if judged.sees == "one" and any(item.image_hash is None for item in self.items):
             return "the judge reads one image, before the question, and these items have others, or none"
+        if judged.sees == "questions" and any(marked(r, len(i.images)) for i in self.items for r in i.responses):
+            return "the judge reads no images in responses"
         if judged.scores:
             graded = self.content.kind == "score" and self.reader != "reward"
             return "the judge's rewards are on a scale of their own, and grades are asked for" if graded else None

@@ -20,7 +20,7 @@ from harness.engines.reward_engine import Response, RewardEngine
 from harness.engines.transformers_engine import TransformersEngine
 from harness.errors import HarnessError
 from harness.judge.checkpoints import base_of
-from harness.judge.format import load_reward_format
+from harness.judge.format import RewardFormat, load_reward_format
 from harness.settings import JudgeSettings, LoraSettings, RewardSettings, TrainingSettings, WorldSettings
 from harness.training import reward
 from harness.training.bradley_terry import bradley_terry
@@ -53,7 +53,7 @@ class House:
     def responses(self) -> list[Response]:
         image = open_images(self.pairs.path / PAIRS)
         return [
-            Response(opened(image(place)), row["question"], row[side])
+            Response((opened(image(place)), RewardFormat().ask(row["question"])), row[side])
             for place, row in enumerate(stream_pairs(self.pairs.path / PAIRS))
             for side in ("chosen", "rejected")
         ]
