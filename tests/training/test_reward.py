@@ -118,7 +118,7 @@ def test_a_reward_hangs_on_image_question_and_response_alone(trained, house: Hou
     together, alone = rewards(job.out, responses), [rewards(job.out, [one])[0] for one in responses[:2]]
     assert alone == pytest.approx(together[:2], abs=1e-5)
     assert rewards(job.out, responses[::-1], 1) == pytest.approx(together[::-1], abs=1e-5)
-    other = responses[0]._replace(image=Image.new("RGB", (48, 48), (200, 0, 0)))
+    other = responses[0]._replace(asked=(Image.new("RGB", (48, 48), (200, 0, 0)), responses[0].asked[1]))
     assert rewards(job.out, [other])[0] != pytest.approx(together[0], abs=1e-5)
 
 
