@@ -10,7 +10,7 @@ function show(item, position) {
   heading.append(title, about, responses(item));
   const top = make("div", "top");
   // marked images stand where they are said
-  if (!item[MARKED]) top.append(picture(item[IMAGES][0], "image"));
+  if (!item[MARKED] && hasPicture(item)) top.append(picture(item[IMAGES][0], "image"));
   top.append(heading);
   const raw = make("details", "raw");
   raw.append(make("summary", "", "The item as JSON"));
@@ -50,7 +50,7 @@ function responses(item) {
   const box = make("div", "responses");
   item[RESPONSES].forEach((text, place) => {
     const card = make("div", "response");
-    const preferred = pairwise && item[LABEL] === LETTERS[place];
+    const preferred = (pairwise || data.kind === "best") && item[LABEL].split(", ").includes(LETTERS[place]);
     card.append(make("h4", "", `Response ${LETTERS[place] ?? place + 1}${preferred ? ", the label" : ""}`), whole("p", "text", item, text));
     if (preferred) card.classList.add("preferred");
     box.append(card);

@@ -15,6 +15,9 @@ const english = (number) => number.toLocaleString("en");
 /** A text of the data: its own direction, cut off from what stands around it. */
 const said = (tag, name, place) => make(tag, name, data.texts[place], { dir: "auto" });
 
+/** Whether an item has an image, or would have one if the page could show it. */
+const hasPicture = (item) => item[IMAGES].length > 0 || data.no_image !== "";
+
 function picture(place, name) {
   if (place === undefined || place < 0) return make("span", `${name} none`, "no image", { title: data.no_image });
   return make("img", name, null, { src: data.images[place], alt: "", loading: "lazy", decoding: "async" });
@@ -154,7 +157,7 @@ function line(place) {
   const item = data.rows[place];
   const row = make("tr");
   const pictured = make("td", "picture");
-  pictured.append(picture(item[IMAGES][0], "thumb"));
+  if (hasPicture(item)) pictured.append(picture(item[IMAGES][0], "thumb"));
   const asked = make("th", "asked", null, { scope: "row" });
   const button = said("button", "open", item[QUESTION]);
   button.type = "button";

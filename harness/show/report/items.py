@@ -200,4 +200,6 @@ def _said(judgment: Judgment) -> str:
 def _right(judgment: Judgment, label: Any) -> bool | None:
     if judgment.reading == "tie":
         return bool(label == "tie")
+    if isinstance(label, tuple) and judgment.ranking and len(judgment.ranking) == 1:
+        return judgment.ranking[0] in label
     return None if judgment.chosen is None or isinstance(label, tuple) else bool(judgment.chosen == label)
