@@ -77,19 +77,27 @@ def data_fingerprint(path: Path) -> str:
     digest = hashlib.sha256(fingerprint(path).encode())
     if path.suffix != ".parquet":
         for row in read_rows(path):
-            for image in _named_images(row):
+            for image in _named_images(row, path.parent):
                 found = _image_if_allowed(image, path.parent)
                 digest.update(fingerprint(found).encode() if found else b"")
     return digest.hexdigest()
 
 
-def _named_images(row: Row) -> Iterator[str]:
-    """List the images that a row names: in `image`, `image_path`, and lists in fields called so."""
-    for name, value in row.items():
-        if name in ("image", "image_path") or (name.endswith("images") and isinstance(value, list)):
-            for image in value if isinstance(value, list) else [value]:
-                if isinstance(image, str) and not image.startswith("data:"):
-                    yield image
+IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+
+def _named_images(value: Any, folder: Path, named: bool = False) -> Iterator[str]:
+    """List the image files that a row may name: `image` and `image_path`, names like an image's, frames in a folder."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == "video" and isinstance(inner, str):
+                yield from (str(file.relative_to(folder)) for file in sorted((folder / inner).glob("*")))
+            yield from _named_images(inner, folder, name in ("image", "image_path"))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _named_images(inner, folder)
+    elif isinstance(value, str) and (named or value.lower().endswith(IMAGE_NAMES)) and not value.startswith("data:"):
+        yield value
 
 
 def _image_if_allowed(name: str, folder: Path) -> Path | None:

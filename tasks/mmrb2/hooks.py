@@ -1,6 +1,7 @@
 """Multimodal RewardBench 2: requests and responses of texts and pictures, in the fields of its data set on the hub."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from harness.data.benchmark import Benchmark, Entry
 from harness.data.images import image_bytes
-from harness.data.tables import PLACEHOLDERS, Field, identifier, text
+from harness.data.tables import PLACEHOLDERS, Field, Row, identifier, text
 from harness.embedded import picture_items
 from harness.evaluate.hooks import fill, task_hooks
 from harness.records.content import mark
@@ -38,6 +39,24 @@ def content(said: str, images: Sequence[Any], before: int) -> str:
 
     marked = _PLACE.sub(taken, said).strip()
     return "\n".join(filter(None, [marked, *map(mark, places)]))
+
+
+def prepare(row: Row, folder: Path) -> Row:
+    """Bring a pair as the authors' build scripts write it into the fields of the data set on the hub.
+
+    There a content is a list of ["text", words] and ["image", path].
+    """
+    if "prompt_content" not in row:
+        return row
+    contents = {"prompt": row["prompt_content"]}
+    contents |= {name: (row.get(name) or {}).get("response_content") for name in ("response_a", "response_b")}
+    flat = {key: row.get(key) for key in ("chosen", "prompt_source")}
+    flat |= {"pair_id": row.get("id"), "prompt_metadata": json.dumps(row.get("prompt_metadata"), sort_keys=True)}
+    for name, parts in contents.items():
+        said = [part for part in parts or () if isinstance(part, list) and len(part) == 2]
+        flat[f"{name}_text"] = "\n".join(str(what) if kind == "text" else "<image_1>" for kind, what in said)
+        flat[f"{name}_images"] = [what for kind, what in said if kind == "image"]
+    return flat
 
 
 def _said(value: Any) -> str:
@@ -134,6 +153,7 @@ def _benchmark(part: str, slice_of: Callable[[dict[str, Any]], str]) -> Benchmar
         image_lists=("prompt_images", "response_a_images", "response_b_images"),
         releases={"released": {"all": 1000}},
         part=part,
+        prepare=prepare,
     )
 
 

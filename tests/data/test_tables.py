@@ -192,3 +192,26 @@ def test_one_part_of_a_data_set_is_read_with_lists_of_images_as_they_are(tmp_pat
     (row,) = hub_rows(str(tmp_path), "test", "edit")
     assert row["pair_id"] == "edit"
     assert [image["bytes"] for image in row["prompt_images"]] == [picture.getvalue()] * 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"image": "a.png"},
+        {"image_path": "a.png"},
+        {"prompt_images": ["b.png", "a.png"]},
+        {"response_a": {"response_content": [["text", "x"], ["image", "a.png"]]}},
+        {"video": "film"},
+    ],
+)
+def test_a_changed_image_changes_the_data_wherever_a_row_names_it(tmp_path: Path, row: dict) -> None:
+    from harness.data.tables import data_fingerprint
+
+    (tmp_path / "film").mkdir()
+    for name in ("a.png", "film/0.png"):
+        (tmp_path / name).write_bytes(png("red"))
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    before = data_fingerprint(tmp_path / "rows.jsonl")
+    for name in ("a.png", "film/0.png"):
+        (tmp_path / name).write_bytes(png("blue") + b"other")
+    assert data_fingerprint(tmp_path / "rows.jsonl") != before

@@ -56,6 +56,29 @@ def test_a_place_without_an_image_is_left_out_and_images_may_stand_alone(tmp_pat
     assert (item.slice, info["release"]) == ("blink", "no published release")
 
 
+def test_pairs_as_the_authors_build_them_are_the_same_items(tmp_path: Path) -> None:
+    draw(tmp_path, "p0.png", "p1.png", "a0.png")
+    built = {
+        "id": "blink_1",
+        "prompt_content": [["text", "Which of"], ["image", "p0.png"], ["text", "and"], ["image", "p1.png"]],
+        "response_a": {"model_name": "one", "response_content": [["text", "See"], ["image", "a0.png"]]},
+        "response_b": {"model_name": "other", "response_content": [["text", "No <image> here."]]},
+        "chosen": "B",
+        "prompt_source": "blink",
+        "prompt_metadata": {"id": 4},
+        "human_annotations": [5, 6, 5],
+    }
+    (item,), _ = load(tmp_path, benchmark(), built)
+    flat = ROW | {
+        "prompt_text": "Which of\n<image_1>\nand\n<image_2>", "response_a_text": "See\n<image_1>",
+        "response_a_images": ["a0.png"], "response_b_text": "No  here.",
+    }  # fmt: skip
+    (same,), _ = load(tmp_path, benchmark(), flat)
+    assert item == same
+    with pytest.raises(DataError, match="response_b_text is empty"):
+        load(tmp_path, benchmark(), built | {"response_b": None})
+
+
 def test_pairs_of_one_request_are_one_cluster(tmp_path: Path) -> None:
     draw(tmp_path, "p0.png", "p1.png", "a0.png", "a1.png")
     other = ROW | {"pair_id": "blink_2", "response_a_text": "Neither."}
