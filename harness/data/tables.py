@@ -83,6 +83,15 @@ def data_fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def files_of(name: str, folder: Path) -> list[str]:
+    """List what lies in a folder that a row names, sorted; nothing where it is none."""
+    try:
+        return [f"{name}/{file.name}" for file in sorted((folder / name).iterdir())]
+    except (OSError, ValueError):
+        # too long a name, or one with NUL: no folder's
+        return []
+
+
 IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
@@ -91,7 +100,7 @@ def _named_images(value: Any, folder: Path, named: bool = False) -> Iterator[str
     if isinstance(value, dict):
         for name, inner in value.items():
             if name == "video" and isinstance(inner, str):
-                yield from (str(file.relative_to(folder)) for file in sorted((folder / inner).glob("*")))
+                yield from files_of(inner, folder)
             yield from _named_images(inner, folder, name in ("image", "image_path"))
     elif isinstance(value, list):
         for inner in value:

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.data.benchmark import Benchmark, Entry, StrayError
 from harness.data.images import image_bytes
-from harness.data.tables import Field, Row, identifier, speech
+from harness.data.tables import Field, Row, files_of, identifier, speech
 from harness.embedded.data import benchmark_rows
 from harness.evaluate.hooks import fill, task_hooks
 from harness.records.content import mark
@@ -31,15 +31,14 @@ def prepare(row: Row, folder: Path) -> Row:
     category = next((name for name in CATEGORIES if name in str(told).lower()), str(told))
     frames = row.get("frames")
     if not frames and isinstance(row.get("video"), str):
-        frames = [str(file.relative_to(folder)) for file in _frames(folder / row["video"])]
+        frames = _spaced([name for name in files_of(row["video"], folder) if name.lower().endswith(PICTURES)])
     return {**row, "frames": frames or [image], "category": category}
 
 
-def _frames(folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.glob("*") if file.suffix.lower() in PICTURES)
-    if len(files) <= FRAMES:
-        return files
-    return [files[round(place * (len(files) - 1) / (FRAMES - 1))] for place in range(FRAMES)]
+def _spaced(names: list[str]) -> list[str]:
+    if len(names) <= FRAMES:
+        return names
+    return [names[round(place * (len(names) - 1) / (FRAMES - 1))] for place in range(FRAMES)]
 
 
 def _pictures(value: Any) -> list[Any]:

@@ -84,6 +84,14 @@ def test_videos_are_frames_and_reasons_of_people_are_never_read(tmp_path: Path) 
         load(tmp_path, mm["BENCHMARK"], RATED | {"image": "other/a.png"})
 
 
+@pytest.mark.parametrize("video", ["/etc", "../..", "gone", "a\x00b", "x" * 5000, "", {"path": "x"}, 3, ["x"]])
+def test_a_video_that_is_no_folder_of_frames_is_one_line(tmp_path: Path, video: object) -> None:
+    film = {key: value for key, value in RATED.items() if key != "image"} | {"video": video}
+    with pytest.raises(DataError) as wrong:
+        load(tmp_path, mm["BENCHMARK"], film)
+    assert "\n" not in str(wrong.value)
+
+
 def test_a_set_is_right_if_all_of_its_pairs_are() -> None:
     items = pairs(6, 3)
     wrong = items[4]
