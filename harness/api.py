@@ -95,12 +95,15 @@ class Run:
                 row = judgment.model_dump(mode="json")
                 row |= {"reading": _written(judgment.reading), "chosen": judgment.chosen}
                 row |= {"label": self._label(item.label), "slice": item.slice}
-                rows.append(row | ({"right": judgment.chosen == item.label} if self.result.kind == "pair" else {}))
+                rows.append(
+                    row
+                    | ({"right": judgment.chosen == item.label} if self.result.kind in ("pair", "pair-sets") else {})
+                )
         return _arrow(rows)
 
     def _label(self, label: object) -> object:
         """Keep a place or a grade a number; ties and orders are written."""
-        return label if self.result.kind in ("pair", "score") else _written(label)
+        return label if self.result.kind in ("pair", "pair-sets", "score") else _written(label)
 
 
 def load_run(name: str | Path, task: str | None = None) -> Run:

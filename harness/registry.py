@@ -245,6 +245,8 @@ class TaskContent:
     summary: str
     source: str
     items: str
+    licence: str
+    """Of its data; empty where its authors were not seen to name one."""
 
     @property
     def hooks(self) -> Path:
@@ -276,7 +278,7 @@ def read_task(path: Path) -> TaskContent:
         about.get("comparing"),
         about.get("scoring"),
         about.get("reader", "strict"),
-        *(str(about.get(key, "")) for key in ("summary", "source", "items")),
+        *(str(about.get(key, "")) for key in ("summary", "source", "items", "licence")),
     )
 
 

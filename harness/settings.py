@@ -468,12 +468,16 @@ class ContaminationSettings(Section):
 class JudgingSettings(AnsweringSection):
     """How the benchmark is asked."""
 
+    # beyond the limit an item has an error, and never another answer
+    indifferent: ClassVar[frozenset[str]] = frozenset({"max_images"})
     batch_size: int = Field(128, ge=1)
     chunk_size: int = Field(256, ge=1)
     """Presentations answered between two writes to the disk."""
     max_new_tokens: int | None = Field(None, ge=1)
     """Length of an answer; None leaves it to the protocol (2,048)."""
     order_seed: int = 0
+    max_images: int | None = Field(None, ge=1)
+    """Images that one request may hold; an item with more is an error, and no image is ever left out. None: any."""
 
 
 SERVER = "openai"

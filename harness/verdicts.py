@@ -196,7 +196,11 @@ class Judge:
         from harness.engines.reward_engine import Response
 
         images = [opened(one.image) for one in asked]
-        owed = [Response(i, one.question, text) for i, one in zip(images, asked, strict=True) for text in one.responses]
+        owed = [
+            Response((image, self._engine.format.ask(one.question)), text)
+            for image, one in zip(images, asked, strict=True)
+            for text in one.responses
+        ]
         rewards = iter(self._engine.rewards(owed, done))
         return [Verdict(one.id, tuple(next(rewards) for _ in one.responses)) for one in asked]
 

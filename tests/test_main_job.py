@@ -161,15 +161,18 @@ def test_protocols_alternatives_and_limits_can_be_chosen(finished) -> None:
     assert len(judgments(folder)) == 90
 
 
-def test_both_benchmarks_are_asked_of_a_judge_that_only_compares(finished) -> None:
+def test_benchmarks_of_every_kind_are_asked_of_a_judge_that_only_compares(finished) -> None:
     results, _ = finished
-    screen = harness(results, "run", "--recipe", "carevl", "--tasks", "vlrewardbench,mllm_judge", *sets(*SMALL))
+    tasks = "vlrewardbench,mllm_judge,mmrb2_reasoning,rewardbench2"
+    screen = harness(results, "run", "--recipe", "carevl", "--tasks", tasks, *sets(*SMALL))
     plain = " ".join(screen.split())
     assert "mllm_judge_score: not applicable" in plain
     assert "the judge's format only compares two responses" in plain
     assert "mllm_judge_pair · both-orders · 10 items" in plain
     assert "mllm_judge_batch · round-robin · 5 items" in plain
-    assert plain.count("carevl against distill:") == 3
+    assert "mmrb2_reasoning · both-orders · 24 items" in plain
+    assert "rewardbench2 · round-robin · 24 items" in plain
+    assert plain.count("carevl against distill:") == 5
     # a heading of two words may take two lines
     assert re.search(r"random .*\n.* order ", screen)
 

@@ -361,7 +361,7 @@ def _item_scores(side: TaskResult, metric: Metric) -> FloatArray:
 
 
 def _mcnemar(base: TaskResult, cand: TaskResult) -> McNemar | None:
-    if base.kind not in ("pair", "pair-ties") or len(base.tallies) > 1 or len(cand.tallies) > 1:
+    if base.kind not in ("pair", "pair-ties", "pair-sets") or len(base.tallies) > 1 or len(cand.tallies) > 1:
         return None
     return mcnemar(*(next(iter(side.tallies.values()))["score"] for side in (base, cand)))
 

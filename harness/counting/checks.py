@@ -99,7 +99,7 @@ class Evidence:
         for item in self.items:
             benchmark = item.item_id.rpartition("#")[0]
             if not benchmark.endswith(f"/{item.source_id}") or item.item_id != item_id(
-                benchmark, item.question, item.responses
+                benchmark, item.question, item.responses, item.images
             ):
                 refuse(f"item {item.item_id!r} has another name than its question and responses give it")
             if not fits(item, self.record.kind):
@@ -180,6 +180,8 @@ class Evidence:
 
 MOST_GRADE = 10**6
 """No grade is further from zero."""
+MOST_RESPONSES = 100
+"""No item that asks for the best has more."""
 
 
 def fits(item: Item, kind: Kind) -> bool:
@@ -190,6 +192,9 @@ def fits(item: Item, kind: Kind) -> bool:
     if kind == "batch":
         # as many as there are letters to name them by
         return 2 <= places <= 26 and isinstance(item.label, tuple) and sorted(item.label) == list(range(places))
+    if kind == "best":
+        right = set(item.label) if isinstance(item.label, tuple) else set[int]()
+        return 2 <= places <= MOST_RESPONSES and 0 < len(right) < places and right < set(range(places))
     return places == 2 and (item.label in (0, 1) or (kind == "pair-ties" and item.label == "tie"))
 
 

@@ -23,6 +23,8 @@ class Metric(NamedTuple):
     percent: bool = True
     title: str = ""
     lower_is_better: bool = False
+    bounded: bool = True
+    """Whether a share lies between 0 and 1; RewardBench 2's ties go to 1.01."""
 
     @property
     def unit(self) -> str:
@@ -36,7 +38,7 @@ class Metric(NamedTuple):
         """On which scale its interval is taken."""
         if len(self.columns) == 2:
             return "correlation"
-        return "share" if self.percent else "plain"
+        return "share" if self.percent and self.bounded else "plain"
 
     @property
     def heading(self) -> str:
@@ -64,6 +66,13 @@ _OF_KIND: dict[Kind, tuple[Metric, ...]] = {
         Metric("consistency", ("consistent",)),
         *_COMMON,
     ),
+    "pair-sets": (
+        Metric("accuracy", ("score",)),
+        Metric("all-right", ("all_right",), title="sets right"),
+        Metric("macro", ("score",), macro=True),
+        Metric("consistency", ("consistent",)),
+        *_COMMON,
+    ),
     "score": (
         Metric("macro", ("human", "grade"), macro=True, percent=False, title="Ave. r"),
         Metric("pearson", ("human", "grade"), percent=False, title="pooled r"),
@@ -77,6 +86,11 @@ _OF_KIND: dict[Kind, tuple[Metric, ...]] = {
         Metric("raw", ("raw",), percent=False, title="edits", lower_is_better=True),
         _COMMON[0],
     ),
+    "best": (
+        Metric("macro", ("best",), macro=True, title="Ave.", bounded=False),
+        Metric("pooled", ("best",), bounded=False),
+        _COMMON[0],
+    ),
 }
 METRICS = {kind: {metric.name: metric for metric in metrics} for kind, metrics in _OF_KIND.items()}
 """Metrics by kind of task; the first is the one that a comparison speaks of."""
@@ -84,8 +98,10 @@ METRICS = {kind: {metric.name: metric for metric in metrics} for kind, metrics i
 HEADLINES: dict[Kind, tuple[str, ...]] = {
     "pair": ("accuracy", "macro", "consistency"),
     "pair-ties": ("macro", "accuracy", "untied-macro", "untied-both-macro", "consistency"),
+    "pair-sets": ("accuracy", "all-right", "consistency"),
     "score": ("macro", "pearson"),
     "batch": ("macro", "distance"),
+    "best": ("macro", "pooled"),
 }
 """What a comparison lists before the slices."""
 
@@ -118,6 +134,8 @@ def sums(metric: Metric, tallies: Sequence[Tally], clusters: Clusters) -> Sums:
         counted = inside[:, None] & ~np.isnan(last)
         for other in others:
             counted = counted & ~np.isnan(other)
+        if metric.columns == ("score",) and "weight" in tally.columns:
+            counted = counted * _column(tally, "weight")
         tables.append(add_up(others[0] if others else None, last, counted, places, (len(clusters), len(names))))
     return Sums(np.stack(tables, axis=1))
 

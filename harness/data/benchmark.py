@@ -11,19 +11,25 @@ from harness.data.tables import Field, Row, checked_rows, identifier, speech, te
 from harness.errors import DataError
 from harness.records import Item, Label, item_id
 from harness.records.inventory import Inventory
+from harness.records.item import GROUP
 
 TABLE = "benchmark.parquet"
 """File of an artifact that holds a benchmark."""
 
 
 class Entry(NamedTuple):
-    """One row of a benchmark in the harness's own terms, without its image."""
+    """One row of a benchmark in the harness's own terms, without the image that stands before the question."""
 
     source_id: str
     question: str
+    """Like a response, it may mark where some of `images` stand (`harness.records.content`)."""
     responses: tuple[str, ...]
     label: Label
     slice: str
+    images: tuple[bytes | str, ...] = ()
+    """Images that are marked in question and responses; names where only those are known."""
+    cluster: str | None = None
+    """What the items are grouped by, where it is not the image before the question."""
 
 
 class Benchmark(NamedTuple):
@@ -37,18 +43,29 @@ class Benchmark(NamedTuple):
     """A checked row to its entry; a ValueError says what is wrong with it, a StrayError that its slice is not known."""
     keys: Sequence[str] = ("id",)
     """The fields that name a row together, its id first; a row that comes twice is read once."""
-    image: str = "image"
-    """The field that holds the image."""
+    image: str | None = "image"
+    """The field that holds the image before the question; None where images are marked, or there are none."""
+    image_lists: Sequence[str] = ()
+    """Fields that hold lists of images; `entry` is given their bytes."""
     aliases: Mapping[str, str] = {}
     """Other spellings of fields, spelling to field."""
+    prepare: Callable[[Row, Path], Row | None] | None = None
+    """(row as the file has it, where its relative paths start) to the row that is checked; None leaves it out."""
     slices: Sequence[str] = ()
     """The slices in the order they are printed; others follow by name."""
     releases: Mapping[str, Mapping[str, int]] = {}
     """Published releases, by name: items per slice, or under `all` where only the total is known."""
     file: str = ""
     """The task's file in a folder of data, on the disk or on the hub."""
+    part: str = ""
+    """The task's part of the data set on the hub, where it has several."""
     stray_fix: str = "Give the data a `category` column."
     """What to do about rows whose slice is not known."""
+
+    @property
+    def pictured(self) -> Sequence[str]:
+        """The fields that hold images."""
+        return (*((self.image,) if self.image else ()), *self.image_lists)
 
     def release(self, counts: Mapping[str, int]) -> str:
         """Name the published release with these counts per slice; `NO_RELEASE` if none, empty if none is known."""
@@ -96,7 +113,11 @@ COLUMNS = {
     "label": "text",
     "slice": "text",
     "image_hash": "text",
+    "images": "images",
+    "image_hashes": "texts",
+    "cluster": "text",
 }
+PICTURES = ("image", "images")
 """The canonical table; `label` is JSON."""
 
 
@@ -117,8 +138,8 @@ def write_benchmark(path: Path, rows: Iterable[Row], source: str, folder: Path, 
 
     def canonical() -> Iterator[Row]:
         for row, entry in entries(rows, source, folder, benchmark):
-            image = row[benchmark.image]
-            item = make_item(entry, benchmark, image_hash(image))
+            image = row[benchmark.image] if benchmark.image else None
+            item = make_item(entry, benchmark, None if image is None else image_hash(image))
             inventory.add(item)
             yield {
                 "item_id": item.item_id,
@@ -129,6 +150,9 @@ def write_benchmark(path: Path, rows: Iterable[Row], source: str, folder: Path, 
                 "label": json.dumps(item.label),
                 "slice": item.slice,
                 "image_hash": item.image_hash,
+                "images": entry.images,
+                "image_hashes": list(item.images),
+                "cluster": item.cluster_id,
             }
 
     write_rows(path, canonical(), COLUMNS)
@@ -151,20 +175,25 @@ def describe(inventory: Inventory, source: str, benchmark: Benchmark) -> dict[st
 
 def make_item(entry: Entry, benchmark: Benchmark, image: str | None, name: str | None = None) -> Item:
     """Make an item of an entry, with the hash of its image, or the image's name where only that is known."""
+    # an image of which only the name is known is another than any that was seen
+    images = tuple(one if isinstance(one, str) else image_hash(one) for one in entry.images)
     return Item(
-        item_id=item_id(f"{benchmark.task}/{entry.source_id}", entry.question, entry.responses),
+        item_id=item_id(f"{benchmark.task}/{entry.source_id}", entry.question, entry.responses, images),
         source_id=entry.source_id,
         question=entry.question,
         responses=entry.responses,
         label=entry.label,
         slice=entry.slice,
-        cluster_id=image or name,
+        cluster_id=GROUP + entry.cluster if entry.cluster else image or name,
         image_hash=image,
+        images=images,
     )
 
 
 def without_images(benchmark: Benchmark) -> Benchmark:
     """Say what a row looks like where nothing is asked, so that its image may be absent or only named."""
+    if benchmark.image is None:
+        return benchmark
     known = benchmark.fields[benchmark.image]
     either = Field(lambda value: value if isinstance(value, str) else known.parse(value), known.wanted, optional=True)
     return benchmark._replace(fields={**benchmark.fields, benchmark.image: either})
@@ -182,7 +211,7 @@ def imageless_items(rows: Iterable[Row], source: str, folder: Path, benchmark: B
 
 def imageless_item(row: Row, entry: Entry, benchmark: Benchmark) -> Item:
     """Make an item of one row that was checked by `without_images`."""
-    image = row[benchmark.image]
+    image = row[benchmark.image] if benchmark.image else None
     if isinstance(image, str):
         return make_item(entry, benchmark, None, image)
     return make_item(entry, benchmark, None if image is None else image_hash(image))
@@ -196,14 +225,15 @@ def entries(
     open_image: Callable[[Any, Path], Any] | None = None,
 ) -> Iterator[tuple[Row, Entry]]:
     """Yield each checked row with its entry."""
+    prepare = benchmark.prepare
     checked = checked_rows(
-        rows,
+        filter(None, (prepare(row, folder) for row in rows)) if prepare else rows,
         benchmark.fields,
         source,
         folder,
         benchmark.aliases,
         keys=benchmark.keys,
-        image=benchmark.image,
+        image=benchmark.pictured,
         open_image=open_image,
     )
     strays: list[str] = []
@@ -227,7 +257,7 @@ class StrayError(ValueError):
 
 def read_items(path: Path) -> list[Item]:
     """Read the items of a canonical table, without their images."""
-    return [item_of(row) for row in read_columns(path, [name for name in COLUMNS if name != "image"])]
+    return [item_of(row) for row in read_columns(path, [name for name in COLUMNS if name not in PICTURES])]
 
 
 def item_of(row: Row) -> Item:
@@ -239,6 +269,7 @@ def item_of(row: Row) -> Item:
         responses=tuple(row["response"]),
         label=json.loads(row["label"]),
         slice=row["slice"],
-        cluster_id=row["image_hash"],
+        cluster_id=row["cluster"] or row["image_hash"],
         image_hash=row["image_hash"],
+        images=tuple(row["image_hashes"]),
     )

@@ -16,21 +16,24 @@ def write_rows(path: Path, rows: Iterable[Row], columns: Mapping[str, str]) -> i
     Args:
         path: the file.
         rows: dicts with every column.
-        columns: column to kind: `text`, `texts`, `int`, `float`, `floats` or `image`.
+        columns: column to kind: `text`, `texts`, `int`, `float`, `floats`, `image` (bytes, or None) or `images`.
     """
     import pyarrow as pa
     import pyarrow.parquet
 
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     kinds = {
         "text": pa.string(),
         "texts": pa.list_(pa.string()),
         "int": pa.int64(),
         "float": pa.float64(),
         "floats": pa.list_(pa.float64()),
-        "image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+        "image": image,
+        "images": pa.list_(image),
     }
     schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
-    images = [name for name, kind in columns.items() if kind == "image"]
+    single = [name for name, kind in columns.items() if kind == "image"]
+    several = [name for name, kind in columns.items() if kind == "images"]
     written = size = 0
     part: list[Row] = []
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
@@ -42,13 +45,20 @@ def write_rows(path: Path, rows: Iterable[Row], columns: Mapping[str, str]) -> i
             part.clear()
 
         for row in rows:
-            part.append({**row, **{name: {"bytes": row[name], "path": None} for name in images}})
-            size += sum(len(row[name]) for name in images)
+            pictures: Row = {name: _picture(row[name]) for name in single}
+            pictures |= {name: [_picture(data) for data in row[name]] for name in several}
+            part.append({**row, **pictures})
+            size += sum(len(row[name] or b"") for name in single)
+            size += sum(len(data) for name in several for data in row[name])
             if len(part) == PART_ROWS or size >= PART_BYTES:
                 flush()
         if part:
             flush()
     return written
+
+
+def _picture(data: bytes | None) -> dict[str, bytes | None] | None:
+    return None if data is None else {"bytes": data, "path": None}
 
 
 def arrow_copy(path: Path, columns: list[str]) -> Path:
@@ -66,6 +76,13 @@ def arrow_copy(path: Path, columns: list[str]) -> Path:
                     writer.write_table(file.read_row_group(group, columns).select(columns))
         part.replace(copy)
     return copy
+
+
+def column_names(path: Path) -> list[str]:
+    """List the columns of a canonical table."""
+    import pyarrow.parquet
+
+    return list(pyarrow.parquet.read_schema(path).names)
 
 
 def row_count(path: Path) -> int:

@@ -112,6 +112,9 @@ def see(images: Iterable[bytes], advance: Any = lambda rows: None) -> Seen:
             if new:
                 found.append(looks(np.stack(list(pool.map(small_copy, new)))))
             advance(len(part))
+    if not found:
+        none = np.empty((0, 0), np.float32)
+        return Seen(Looks(none.astype(bool), none, none), np.empty(0, np.int64))
     return Seen(Looks(*map(np.concatenate, zip(*found, strict=True))), np.array(place, np.int64))
 
 
@@ -126,7 +129,9 @@ class Alike(NamedTuple):
 
 def alike(ones: Looks, others: Looks) -> list[Alike]:
     """Find the images that are alike; each is held against every other, a block of them in one product of matrices."""
-    found = []
+    found = list[Alike]()
+    if not len(ones.tones) or not len(others.tones):
+        return found
     squares = (others.tones**2).sum(axis=1)
     for start in range(0, len(ones.tones), 4096):
         block = ones.tones[start : start + 4096]

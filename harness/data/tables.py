@@ -77,11 +77,36 @@ def data_fingerprint(path: Path) -> str:
     digest = hashlib.sha256(fingerprint(path).encode())
     if path.suffix != ".parquet":
         for row in read_rows(path):
-            for image in (row.get("image"), row.get("image_path")):
-                if isinstance(image, str) and not image.startswith("data:"):
-                    found = _image_if_allowed(image, path.parent)
-                    digest.update(fingerprint(found).encode() if found else b"")
+            for image in _named_images(row, path.parent):
+                found = _image_if_allowed(image, path.parent)
+                digest.update(fingerprint(found).encode() if found else b"")
     return digest.hexdigest()
+
+
+def files_of(name: str, folder: Path) -> list[str]:
+    """List what lies in a folder that a row names, sorted; nothing where it is none."""
+    try:
+        return [f"{name}/{file.name}" for file in sorted((folder / name).iterdir())]
+    except (OSError, ValueError):
+        # too long a name, or one with NUL: no folder's
+        return []
+
+
+IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+
+def _named_images(value: Any, folder: Path, named: bool = False) -> Iterator[str]:
+    """List the image files that a row may name: `image` and `image_path`, names like an image's, frames in a folder."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == "video" and isinstance(inner, str):
+                yield from files_of(inner, folder)
+            yield from _named_images(inner, folder, name in ("image", "image_path"))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _named_images(inner, folder)
+    elif isinstance(value, str) and (named or value.lower().endswith(IMAGE_NAMES)) and not value.startswith("data:"):
+        yield value
 
 
 def _image_if_allowed(name: str, folder: Path) -> Path | None:
@@ -185,7 +210,7 @@ def checked_rows(
     folder: Path,
     aliases: Mapping[str, str] | None = None,
     keys: Sequence[str] = ("id",),
-    image: str = "image",
+    image: str | Sequence[str] = "image",
     open_image: Callable[[Any, Path], Any] | None = None,
 ) -> Iterator[Row]:
     """Bring rows into canonical form, refusing the first wrong value and duplicate ids.
@@ -197,7 +222,7 @@ def checked_rows(
         folder: where relative image paths start.
         aliases: other spellings of a column, spelling to column.
         keys: the columns that name a row together.
-        image: the column that holds the image.
+        image: the column that holds the image, or those that hold some, one or a list.
         open_image: (value, folder) to what the column's check is given; by default the image's bytes.
 
     Raises:
@@ -230,7 +255,7 @@ def checked_row(
     source: str,
     folder: Path,
     aliases: Mapping[str, str] | None = None,
-    image: str = "image",
+    image: str | Sequence[str] = "image",
     open_image: Callable[[Any, Path], Any] | None = None,
 ) -> Row:
     """Bring row `number` of `source` into canonical form; see `checked_rows`."""
@@ -243,13 +268,16 @@ def checked_row(
             f"Every row needs {', '.join(name for name, field in fields.items() if not field.optional)}.",
         )
     clean: Row = {}
+    pictured = (image,) if isinstance(image, str) else image
     for name, field in fields.items():
         value = row.get(name)
         if value is None and field.optional:
             clean[name] = None
             continue
         try:
-            clean[name] = field.parse((open_image or image_of)(value, folder) if name == image else value)
+            clean[name] = field.parse(
+                _with_images(value, folder, open_image or image_of) if name in pictured else value
+            )
         except (ValueError, TypeError, LookupError, OSError) as error:
             shown = _shown(value)
             detail = f" ({error})" if str(error) else ""
@@ -257,6 +285,10 @@ def checked_row(
                 f"{source}, row {number}, field {name!r}: {shown} is not {field.wanted}{detail}.", "Mend the row."
             ) from None
     return clean
+
+
+def _with_images(value: Any, folder: Path, open_image: Callable[[Any, Path], Any]) -> Any:
+    return [open_image(one, folder) for one in value] if isinstance(value, list) else open_image(value, folder)
 
 
 def _digest(value: Any) -> bytes:
@@ -314,8 +346,8 @@ def _unreachable(name: str, error: Exception) -> HarnessError:
     )
 
 
-def hub_rows(spec: str, split: str) -> Iterator[Row]:
-    """Yield the rows of `NAME[@REVISION]` from the hub, or say how to get them.
+def hub_rows(spec: str, split: str, part: str = "") -> Iterator[Row]:
+    """Yield the rows of `NAME[@REVISION]`, or of one part of it, from the hub, or say how to get them.
 
     Raises:
         HarnessError: if the hub cannot be reached and nothing is cached.
@@ -325,10 +357,12 @@ def hub_rows(spec: str, split: str) -> Iterator[Row]:
 
     name, _, revision = spec.partition("@")
     try:
-        table = datasets.load_dataset(name, revision=revision or None, split=split)
+        table = datasets.load_dataset(name, part or None, revision=revision or None, split=split)
     except (ConnectionError, FileNotFoundError, OSError, ValueError) as error:
         raise _unreachable(name, error) from None
     for column, feature in table.features.items():
         if isinstance(feature, datasets.Image):
             table = table.cast_column(column, datasets.Image(decode=False))
+        if isinstance(feature, datasets.List) and isinstance(feature.feature, datasets.Image):
+            table = table.cast_column(column, datasets.List(datasets.Image(decode=False)))
     yield from table

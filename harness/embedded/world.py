@@ -161,7 +161,7 @@ def misseen(scene: Scene, rng: random.Random, noise: float) -> Scene:
         if rng.random() >= noise:
             seen.append(thing)
         elif rng.random() < 0.5 or len(scene) == 1:
-            seen.append(rng.choice(_misread(thing)))
+            seen.append(rng.choice(misreadings(thing)))
     return tuple(seen) or scene
 
 
@@ -176,7 +176,7 @@ def told(scene: Scene, telling: Telling, rng: random.Random) -> str:
     return f"{head}{', '.join(things)}."
 
 
-def _misread(thing: Thing) -> list[Thing]:
+def misreadings(thing: Thing) -> list[Thing]:
     """Every thing that differs from `thing` in one of size, colour and shape."""
     return (
         [thing._replace(size=s) for s in SIZES if s != thing.size]
@@ -203,7 +203,7 @@ def _describe(scene: Scene, rng: random.Random) -> Question:
     def claim(seen: Scene) -> Claim:
         return Claim(_listing(seen), f"there is {_listing(seen)}")
 
-    wrong = [(*scene[:i], other, *scene[i + 1 :]) for i, t in enumerate(scene) for other in _misread(t)]
+    wrong = [(*scene[:i], other, *scene[i + 1 :]) for i, t in enumerate(scene) for other in misreadings(t)]
     wrong += [(*scene[:i], *scene[i + 1 :]) for i in range(len(scene)) if len(scene) > 1]
     free = [cell for cell in range(9) if cell not in {t.cell for t in scene}]
     invented = Thing(rng.choice(SIZES), rng.choice(COLORS), rng.choice(SHAPES), rng.choice(free))
@@ -228,7 +228,7 @@ def _object(scene: Scene, rng: random.Random) -> Question:
         "object",
         text,
         claim(thing),
-        [claim(t) for t in _misread(thing)],
+        [claim(t) for t in misreadings(thing)],
         lambda steps, rng: claim(_misread_so_far(thing, steps, rng)),
     )
 

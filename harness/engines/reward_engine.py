@@ -1,7 +1,7 @@
 """The engine of a judge with a reward head: questions with one response each in, rewards out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +18,21 @@ from harness.settings import JudgeSettings
 
 
 class Response(NamedTuple):
-    """One response to a question about an image (`PIL.Image.Image`)."""
+    """One response to a question."""
 
-    image: Any
-    question: str
+    asked: tuple[Any, ...]
+    """Texts and images (`PIL.Image.Image`) in the order in which they are shown, in the words of the judge's format."""
     text: str
+
+    @property
+    def images(self) -> list[Any]:
+        """The images of the question."""
+        return [part for part in self.asked if not isinstance(part, str)]
+
+    @property
+    def length(self) -> int:
+        """Its characters, those of its question included."""
+        return sum(len(part) for part in (*self.asked, self.text) if isinstance(part, str))
 
 
 class RewardEngine:
@@ -48,10 +58,8 @@ class RewardEngine:
         Raises:
             HarnessError: if a reward is no number.
         """
-        order = sorted(range(len(responses)), key=lambda i: (len(responses[i].question + responses[i].text), i))
         rewards = [0.0] * len(responses)
-        for start in range(0, len(order), self.batch_size):
-            places = order[start : start + self.batch_size]
+        for places in self._batches(responses):
             batch = self.collate([self._row(responses[i]) for i in places])
             del batch["labels"]
             meter().sent(len(places))
@@ -65,10 +73,19 @@ class RewardEngine:
             raise HarnessError(f"{self.name} gives a reward that is no number.", fix)
         return rewards
 
+    def _batches(self, responses: Sequence[Response]) -> Iterator[list[int]]:
+        """Yield places, those of about one length together, and those without images apart."""
+        for pictured in (True, False):
+            kind = [i for i, response in enumerate(responses) if bool(response.images) == pictured]
+            order = sorted(kind, key=lambda i: (responses[i].length, i))
+            for start in range(0, len(order), self.batch_size):
+                yield order[start : start + self.batch_size]
+
     def _row(self, response: Response) -> dict[str, Any]:
-        turns = (("prompt", "user", self.format.ask(response.question)), ("completion", "assistant", response.text))
-        said = {name: [{"role": role, "content": text}] for name, role, text in turns}
-        return {"images": [response.image], **said}
+        asked = [{"type": "text", "text": p} if isinstance(p, str) else {"type": "image"} for p in response.asked]
+        turns = (("prompt", "user", asked), ("completion", "assistant", response.text))
+        said = {name: [{"role": role, "content": content}] for name, role, content in turns}
+        return {"images": response.images, **said}
 
     def _placed(self, value: torch.Tensor) -> torch.Tensor:
         return value.to(self.device, self.model.dtype if value.is_floating_point() else None)

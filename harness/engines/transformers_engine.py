@@ -235,11 +235,13 @@ def _content(part: Any) -> dict[str, str]:
 
 
 def _alike(questions: Sequence[Question], size: int) -> Iterator[list[int]]:
-    """Yield places in batches, long questions together, so that little is padded."""
+    """Yield places in batches, long questions together, so that little is padded; those without images apart."""
     lengths = [len(question.text) for question in questions]
-    order = sorted(range(len(questions)), key=lambda i: (lengths[i], i))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+    for pictured in (True, False):
+        kind = [i for i, question in enumerate(questions) if bool(question.images) == pictured]
+        order = sorted(kind, key=lambda i: (lengths[i], i))
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
 
 
 class TransformersScorer:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.data.benchmark import TABLE
-from harness.data.canonical import row_count, write_rows
+from harness.data.canonical import column_names, row_count, write_rows
 from harness.data.images import image_hash
 from harness.data.likeness import Seen, alike, normalised, see
 from harness.data.preferences import COLUMNS, stream_pairs
 from harness.data.tables import Row, parquet_rows
 from harness.errors import HarnessError
+from harness.records.content import parts
 from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Progress
 
@@ -39,24 +40,37 @@ class Match(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """What a table of pairs or items asks, by row."""
+    """What a table of pairs or items asks, an entry an image: an item of several images stands there with each."""
 
     path: Path
     ids: list[str]
     questions: list[str]
     seen: Seen
+    all_questions: set[str]
+    """Also those of rows without an image."""
+
+
+def _rows(path: Path, *columns: str) -> Iterator[tuple[Row, list[bytes]]]:
+    """Yield the rows of a table with their images; those of a table of pairs have one."""
+    several = [name for name in ("images",) if name in column_names(path)]
+    for row in parquet_rows(path, [*columns, "image", *several]):
+        yield row, [image["bytes"] for image in (row["image"], *row.get("images", ())) if image]
 
 
 def _read(path: Path, question: str, progress: Progress) -> _Asked:
-    ids, questions = list[str](), list[str]()
+    ids, questions, every = list[str](), list[str](), set[str]()
 
     def images() -> Iterator[bytes]:
-        for row in parquet_rows(path, ["id", question, "image"]):
-            ids.append(row["id"])
-            questions.append(normalised(row[question]))
-            yield row["image"]["bytes"]
+        for row, own in _rows(path, "id", question):
+            said = parts(row[question], len(row.get("images", ())))
+            asked = normalised(" ".join(part for part in said if isinstance(part, str)))
+            every.add(asked)
+            ids.extend([row["id"]] * len(own))
+            questions.extend([asked] * len(own))
+            yield from own
 
-    return _Asked(path, ids, questions, see(images(), progress.advance))
+    seen = see(images(), progress.advance)
+    return _Asked(path, ids, questions, seen, every)
 
 
 def contamination(
@@ -77,8 +91,7 @@ def contamination(
         theirs = _read(table, "query", progress)
         found, images = _matches(ours, theirs, task)
         both = {places[match.pair] for match in found}
-        known = set(theirs.questions)
-        questions = {row for row, question in enumerate(ours.questions) if question in known}
+        questions = {row for row, question in enumerate(ours.questions) if question in theirs.all_questions}
         same = {match.pair for match in found if match.image == "same pixels"}
         counts[task] = {"both": len(both), "same_pixels": len(same)} | _alone(both, images, questions)
         matches += found
@@ -125,8 +138,8 @@ def _by_image(seen: Seen) -> dict[int, list[int]]:
 
 def _pixels(table: Path, wanted: set[int]) -> dict[int, str]:
     """Hash the decoded pixels of some rows; the others are not decoded whole."""
-    rows = enumerate(parquet_rows(table, ["image"])) if wanted else ()
-    return {place: image_hash(row["image"]["bytes"]) for place, row in rows if place in wanted}
+    images = enumerate(image for _, own in _rows(table) for image in own) if wanted else ()
+    return {place: image_hash(image) for place, image in images if place in wanted}
 
 
 def _texts(pairs: Path, wanted: set[int]) -> dict[int, str]:

@@ -8,7 +8,8 @@ import torch
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
 
-from harness.engines.engine import Answer, Decoding, Done, Engine, Question, StoppedError, nobody
+from harness.engines.engine import REFUSED, Answer, Decoding, Done, Engine, Question, StoppedError, nobody
+from harness.evaluate.hooks import shown_parts
 from harness.judge.format import PLAIN
 from harness.precision import resolved
 from harness.settings import JudgeSettings, Precision
@@ -53,11 +54,15 @@ class EngineModel(JudgeModel):
     """Puts lmms-eval's requests to an engine, the repeats of one presentation as samples of one question.
 
     A checkpoint with a format is asked in its own words; any other model with the benchmark's prompt.
+
+    Args:
+        engine: answers.
+        max_images: that one request may hold; one with more is refused, None for any.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, max_images: int | None = None) -> None:
         super().__init__()
-        self.engine = engine
+        self.engine, self.max_images = engine, max_images
 
     @property
     def independent(self) -> bool:
@@ -76,19 +81,25 @@ class EngineModel(JudgeModel):
         for place, request in enumerate(requests):
             _, _, doc_to_visual, doc_id, _, _ = request.args
             doc = self.shown(request)
-            key = (str(doc.get("image_hash", doc_id)), self._prompt(request, doc))
+            prompt = self._prompt(request, doc)
+            key = (str((doc["image_hash"], doc["image_hashes"]) if "image_hashes" in doc else doc_id), prompt)
             if key not in shown:
-                shown[key] = doc_to_visual(doc)
+                # lmms-eval's own tasks mark no images
+                shown[key] = shown_parts(doc, prompt) if "image_hashes" in doc else [*doc_to_visual(doc), prompt]
             asked.setdefault(key, []).append(place)
             # which repeats are asked together tells their draws from those of the others
             draws.setdefault(key, []).append(tuple(doc.get(name) for name in ("item_id", "order", "repeat")))
         results: list[EngineResult | None] = [None] * len(requests)
+        for key in list(asked):
+            if refused := self._refused(shown[key]):
+                for place in asked.pop(key):
+                    results[place] = refused
         stop: StoppedError | None = None
         # the seed of the chunk, so that equal questions of two chunks draw apart
         seed = torch.initial_seed() % 2**31
         for count in sorted({len(places) for places in asked.values()}):
             alike = {key: places for key, places in asked.items() if len(places) == count}
-            questions = [Question((*shown[key], key[1]), repr(draws[key])) for key in alike]
+            questions = [Question(tuple(shown[key]), repr(draws[key])) for key in alike]
             try:
                 answers: Sequence[list[Answer] | None] = self._answer(questions, requests[0].args[1], count, seed)
             except StoppedError as error:
@@ -99,6 +110,12 @@ class EngineModel(JudgeModel):
             if stop:
                 raise StoppedError(stop.why, results)
         return [result for result in results if result is not None]
+
+    def _refused(self, parts: list[Any]) -> EngineResult | None:
+        count = sum(not isinstance(part, str) for part in parts)
+        if self.max_images is None or count <= self.max_images:
+            return None
+        return result_of(Answer("", error=f"{REFUSED}{count} images, and judging.max_images is {self.max_images}"))
 
     def _prompt(self, request: Instance, doc: dict[str, Any]) -> str:
         # a verdict that is weighed is always the one that a format's sentence opens

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.counting.metrics import METRICS, estimate
-from harness.data.benchmark import Benchmark, item_of, read_items, write_benchmark
+from harness.data.benchmark import PICTURES, Benchmark, item_of, read_items, write_benchmark
 from harness.data.tables import Row, hub_folder, hub_rows, read_rows
 from harness.errors import HarnessError
 from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Presentation
+from harness.records.content import marked, parts
 from harness.registry import TaskContent, read_task
 from harness.scratch import Scratch
 from harness.settings import WorldSettings
@@ -67,7 +68,7 @@ def open_rows(
     if data == "hub" or data.startswith("hub:"):
         spec = benchmark.hub if data == "hub" else data.removeprefix("hub:")
         if not benchmark.file:
-            return hub_rows(spec, "test"), spec, Path()
+            return hub_rows(spec, "test", benchmark.part), spec, Path()
         data = str(hub_folder(spec))
     path = data_file(benchmark, Path(data))
     return read_rows(path), path.name, path.parent
@@ -99,6 +100,7 @@ def presentation_docs(table: Path, protocol: Protocol, items: Sequence[Item], or
     import datasets
 
     rows = datasets.Dataset.from_parquet(str(table), cache_dir=str(scratch)).cast_column("image", datasets.Image())
+    rows = rows.cast_column("images", datasets.List(datasets.Image()))
     place = {item_id: i for i, item_id in enumerate(rows["item_id"])}
     shown = protocol.presentations(items, order_seed)
     by_id = {item.item_id: item for item in items}
@@ -120,6 +122,20 @@ def fill(prompt: str, question: str, shown: Sequence[str]) -> str:
     values = {"question": question, "answer": shown[0], "answers": listed, "first": shown[0], "second": shown[-1]}
     # not str.format: a response may itself hold braces
     return re.sub(r"\{(question|answers?|first|second)\}", lambda field: values[field[1]], prompt)
+
+
+def shown_parts(doc: Row, text: str) -> list[Any]:
+    """Return what a document shows with a text: the image before it, then its pieces and images as they are marked."""
+    before = [] if doc["image"] is None else [doc["image"].convert("RGB")]
+    images = doc["images"]
+    marked = parts(text, len(images))
+    return before + [part if isinstance(part, str) else images[part].convert("RGB") for part in marked]
+
+
+def pictures(doc: Row, text: str) -> list[Any]:
+    """Return the images of `shown_parts` alone, each once, for models that take them before all words."""
+    before = [] if doc["image"] is None else [doc["image"].convert("RGB")]
+    return before + [doc["images"][place].convert("RGB") for place in marked(text, len(doc["images"]))]
 
 
 def presentation_of(doc: Row) -> Presentation:
@@ -171,16 +187,23 @@ def task_hooks(
         return shown.add_column("data", [source] * len(shown))
 
     def doc_to_visual(doc: Row) -> list[Any]:
-        return [doc["image"].convert("RGB")]
+        return pictures(doc, doc_to_text(doc))
 
     def doc_to_text(doc: Row) -> str:
         return prompt(doc["query"], doc["shown"], protocol_of(doc["protocol"]).compares)
+
+    def doc_to_messages(doc: Row) -> list[dict[str, Any]]:
+        content = [
+            {"type": "text", "text": part} if isinstance(part, str) else {"type": "image", "url": part}
+            for part in shown_parts(doc, doc_to_text(doc))
+        ]
+        return [{"role": "user", "content": content}]
 
     def doc_to_target(doc: Row) -> str:
         return str(doc["label"])
 
     def process_results(doc: Row, results: list[str]) -> dict[str, Any]:
-        judged = {k: v for k, v in doc.items() if k != "image"} | {"text": results[0]}
+        judged = {k: v for k, v in doc.items() if k not in PICTURES} | {"text": results[0]}
         return dict.fromkeys(METRICS[content.kind], judged)
 
     def aggregation(name: str) -> Callable[[list[Any]], float]:
@@ -194,7 +217,7 @@ def task_hooks(
         return aggregate
 
     functions: dict[str, Callable[..., Any]] = {
-        f.__name__: f for f in (docs, doc_to_visual, doc_to_text, doc_to_target, process_results)
+        f.__name__: f for f in (docs, doc_to_visual, doc_to_text, doc_to_messages, doc_to_target, process_results)
     }
     functions |= {name.replace("-", "_"): aggregation(name) for name in METRICS[content.kind]}
     return TaskHooks(

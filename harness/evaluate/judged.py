@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -33,6 +33,8 @@ class Judged:
     """Loads it as an lmms-eval model."""
     scores: bool = False
     """Whether it gives each response a reward; one with words of its own that does not compares two."""
+    sees: Literal["all", "questions", "one"] = "all"
+    """Which images it reads: all, those of questions, or one before the question."""
     loaded: Any = None
 
     def model(self) -> Any:
@@ -60,7 +62,9 @@ def _checkpoint(settings: JudgeSettings, judging: JudgingSettings, work: Path) -
     ref = resolve(settings.model, settings.revision)
     folder = Path(ref.location)
     if scored := load_reward_format(folder):
-        return Judged(ref.fingerprint, scored.prompt, True, lambda: _with_head(settings, judging), scores=True)
+        return Judged(
+            ref.fingerprint, scored.prompt, True, lambda: _with_head(settings, judging), scores=True, sees="questions"
+        )
     format_ = load_format(folder) if folder.is_dir() else None
     words = format_.prompt if format_ else None
     return Judged(ref.fingerprint, words, True, lambda: _in_engine(settings, judging, work))
@@ -87,14 +91,14 @@ def _experts(config: RunConfig, named: Artifact, work: Path) -> Judged:
 
     decisive = json.dumps([named.info, captions.decisive(), experts.decisive()], sort_keys=True)
     fingerprint = "experts:" + hashlib.sha256(decisive.encode()).hexdigest()[:16]
-    return Judged(fingerprint, f"{captions.prompt}\n{experts.prompt}", True, load)
+    return Judged(fingerprint, f"{captions.prompt}\n{experts.prompt}", True, load, sees="one")
 
 
 def _in_engine(settings: JudgeSettings, judging: JudgingSettings, work: Path) -> Any:
     from harness.engines.engine import open_engine
     from harness.evaluate.engine_model import EngineModel
 
-    return EngineModel(open_engine(settings, judging, work))
+    return EngineModel(open_engine(settings, judging, work), judging.max_images)
 
 
 def given(config: RunConfig, work: Path) -> Judged:
@@ -133,7 +137,7 @@ def _load_server(config: RunConfig) -> Any:
     from harness.engines.server_engine import ServerEngine
     from harness.evaluate.engine_model import EngineModel
 
-    return EngineModel(ServerEngine(server_settings(config.model_args)))
+    return EngineModel(ServerEngine(server_settings(config.model_args)), config.judging.max_images)
 
 
 def _load_named(name: str, config: RunConfig) -> Any:

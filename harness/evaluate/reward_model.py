@@ -7,6 +7,7 @@ from lmms_eval.api.instance import Instance
 from harness.engines.engine import Answer
 from harness.engines.reward_engine import Response, RewardEngine
 from harness.evaluate.engine_model import EngineResult, JudgeModel, result_of
+from harness.evaluate.hooks import shown_parts
 from harness.protocols.stating import by_rewards, logistic
 
 
@@ -20,11 +21,11 @@ class RewardModel(JudgeModel):
     def generate_until(self, requests: list[Instance]) -> list[EngineResult]:
         """Answer the requests, in their order; each response of a chunk is scored once."""
         docs = [self.shown(request) for request in requests]
-        images: dict[str, Any] = {}
-        for request, doc in zip(requests, docs, strict=True):
-            if doc["image_hash"] not in images:
-                images[doc["image_hash"]] = request.args[2](doc)[0]
-        owed = {key: Response(images[key[0]], *key[1:]) for doc in docs for key in _keys(doc)}
+        asked: dict[Asked, tuple[Any, ...]] = {}
+        for doc in docs:
+            if (key := _asked(doc)) not in asked:
+                asked[key] = tuple(shown_parts(doc, self.engine.format.ask(doc["query"])))
+        owed = {key: Response(asked[key[0]], key[1]) for doc in docs for key in _keys(doc)}
         each, told = len(requests) / len(owed), 0.0
 
         def done(responses: int) -> None:
@@ -36,9 +37,17 @@ class RewardModel(JudgeModel):
         return [result_of(judgment([rewards[key] for key in _keys(doc)])) for doc in docs]
 
 
-def _keys(doc: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Name the responses that a document shows, by image and question."""
-    return [(doc["image_hash"], doc["query"], response) for response in doc["shown"]]
+Asked = tuple[str | None, tuple[str, ...], str]
+"""The image before a question, those that it marks, and the question."""
+
+
+def _asked(doc: dict[str, Any]) -> Asked:
+    return doc["image_hash"], tuple(doc["image_hashes"]), doc["query"]
+
+
+def _keys(doc: dict[str, Any]) -> list[tuple[Asked, str]]:
+    """Name the responses that a document shows, by what they answer."""
+    return [(_asked(doc), response) for response in doc["shown"]]
 
 
 def judgment(rewards: list[float]) -> Answer:

@@ -18,6 +18,7 @@ from harness.evaluate.judged import Judged
 from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Presentation, RunFolder
+from harness.records.content import marked
 from harness.records.inventory import limited
 from harness.records.judgment import PLACEHOLDERS, words_hash
 from harness.records.run import TaskRecord
@@ -122,11 +123,17 @@ class PreparedTask:
             HarnessError: if the protocol needs P(verdict) of a model that gives none.
         """
         self._need_probabilities(judged.weighs)
+        if judged.sees == "one" and any(item.image_hash is None for item in self.items):
+            return "the judge reads one image, before the question, and these items have others, or none"
+        if judged.sees == "questions" and any(marked(r, len(i.images)) for i in self.items for r in i.responses):
+            return "the judge reads no images in responses"
         if judged.scores:
             graded = self.content.kind == "score" and self.reader != "reward"
             return "the judge's rewards are on a scale of their own, and grades are asked for" if graded else None
         if self.reader == "reward":
             return "the judge gives no reward to a single response"
+        if judged.own_prompt and self.protocol.scores:
+            return "the judge's format gives no scores"
         if judged.own_prompt and not self.protocol.compares:
             return "the judge's format only compares two responses"
         return None
@@ -209,7 +216,7 @@ def ask(
     if counted is not None and not task.protocol.counts_p and not np.isclose(counted, figure, 0, 1e-9, equal_nan=True):
         raise AssertionError(f"lmms-eval counts a {metric.name} of {counted}, the records one of {figure}")
     info: dict[str, Any] = {"answers": len(owed), "unparsed": sum(not judgment.read for judgment in answered)}
-    if task.content.kind == "pair":
+    if "official" in task.content.protocols and task.content.kind == "pair":
         # answers on which the published pattern and the strict reader differ
         info["readers_differ"] = sum(READERS["official"](j.text, 2) != READERS["strict"](j.text, 2) for j in answered)
     return info | {metric.name: round(figure, 4), "usage": _usage(answered, config)}

@@ -91,6 +91,8 @@ class _OurFigure(_Content):
     label: str
     slice: str
     image_hash: str | None
+    image_hashes: list[str] = []
+    cluster: str | None = None
     order: list[int]
     repeat: int = Field(ge=0)
     protocol: str
@@ -153,7 +155,7 @@ class Source:
                 self.path.name,
                 self.path.parent,
                 lenient.aliases,
-                lenient.image,
+                lenient.pictured,
                 image_or_name,
             )
             try:
@@ -195,7 +197,7 @@ def _logged(row: int, content: Row, source: Source) -> Iterator[Answer]:
 
 def _ours(row: int, figure: Row, source: Source) -> Iterator[Answer]:
     read = source.take(_OurFigure, row, figure)
-    if read.item_id != item_id(f"{source.benchmark.task}/{read.id}", read.query, tuple(read.response)):
+    if read.item_id != item_id(f"{source.benchmark.task}/{read.id}", read.query, read.response, read.image_hashes):
         problem = f"{read.item_id!r} is not an item of {source.benchmark.task} with this question and these responses"
         raise source.wrong(row, "item_id", problem, "Name the task of the log.")
     try:

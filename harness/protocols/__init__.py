@@ -1,6 +1,7 @@
 """How a benchmark asks (orders, repeats, sampling), reads (verdicts, grades, orders) and counts: by name."""
 
 from dataclasses import replace
+from typing import get_args
 
 from harness.errors import HarnessError, unknown
 from harness.protocols import asking, counting
@@ -37,6 +38,17 @@ _ALL = (
         generation={"do_sample": True, "temperature": 0.2, "top_p": 0.2, "max_new_tokens": 2048},
         compares=True,
         drawn=True,
+    ),
+    Protocol(
+        "directions",
+        "pair",
+        1,
+        "MMRB2's authors': each item once in each order, and each order counts for itself; an answer in which nothing "
+        "can be read is left out",
+        asking.both_orders,
+        counting.directions,
+        reader="json",
+        compares=True,
     ),
     Protocol(
         "logprob",
@@ -83,11 +95,31 @@ _ALL = (
         compares=True,
     ),
     Protocol(
+        "summed-scores",
+        "pair",
+        1,
+        "VLRMBench's authors': two scores in each order, the last two numbers, added up; equal sums are wrong",
+        asking.both_orders,
+        counting.summed_scores,
+        reader="two-numbers",
+        compares=True,
+        scores=True,
+    ),
+    Protocol(
         "both-orders",
         "pair-ties",
         1,
         "each item once in each order, greedy; unparsed counts as wrong, the published readings stand beside it",
         asking.both_orders,
+        counting.with_ties,
+        compares=True,
+    ),
+    Protocol(
+        "file-order",
+        "pair-ties",
+        1,
+        "one answer, greedy, in the file's order, as Omni-RewardBench's authors ask; unparsed counts as wrong",
+        asking.file_order,
         counting.with_ties,
         compares=True,
     ),
@@ -143,10 +175,64 @@ _ALL = (
         counting.wins,
         compares=True,
     ),
+    Protocol(
+        "round-robin",
+        "best",
+        1,
+        "every two responses against each other in both orders, greedy; most wins is liked best, equal ones share",
+        asking.round_robin,
+        counting.most_wins,
+        compares=True,
+    ),
+    Protocol(
+        "each-place",
+        "best",
+        1,
+        "all responses at once, each at every place once, greedy; unparsed counts as wrong; ties rated one by one",
+        asking.each_place,
+        counting.picked,
+        reader="pick",
+    ),
+    Protocol(
+        "official",
+        "best",
+        1,
+        "RewardBench 2's rankings: all at once, the right one at a drawn place, their pattern, unparsed as chance; "
+        "ties rated one by one",
+        asking.drawn_place,
+        counting.picked_or_chance,
+        reader="official-pick",
+    ),
+    Protocol(
+        "ratings",
+        "best",
+        1,
+        "RewardBench 2's ratings: each response alone from 1 to 10, greedy, their pattern; equal ratings share",
+        asking.each_alone,
+        counting.rated,
+        reader="official-pick",
+    ),
+    Protocol(
+        "rewards",
+        "best",
+        1,
+        "one reward a response, where the judge gives one; equal rewards share",
+        asking.each_alone,
+        counting.rated,
+        reader="reward",
+    ),
 )
 
+IN_SETS = ("both-orders", "logprob", "reasoned", "file-order")
+"""Protocols of pairs that are also those of pairs in sets."""
+
 PROTOCOLS: dict[Kind, dict[str, Protocol]] = {
-    kind: {p.name: p for p in _ALL if p.kind == kind} for kind in ("pair", "pair-ties", "score", "batch")
+    kind: {p.name: p for p in _ALL if p.kind == kind} for kind in get_args(Kind)
+}
+PROTOCOLS["pair-sets"] = {
+    name: replace(p, kind="pair-sets", count=counting.with_sets(p.count))
+    for name, p in PROTOCOLS["pair"].items()
+    if name in IN_SETS
 }
 
 

@@ -3,10 +3,12 @@
 | column | of | what |
 | --- | --- | --- |
 | `score` | pairs | 1 right, 0 wrong, or the mean over orders and repeats; NaN where the protocol leaves the item out |
+| `weight` | pairs | answers that `score` is the mean of, where a protocol leaves some out; else there is none |
 | `low`, `high` | pairs | the score if every answer without a verdict were wrong, and if it were right |
 | `consistent` | pairs | 1 if both orders prefer the same response, else 0 |
 | `first` | pairs | share of the verdicts that name the response shown first |
 | `read` | all | share of the answers in which something was read |
+| `all_right` | sets | 1 if every pair of the set is right in every answer; NaN on all but the first pair of a set |
 | `untied` | ties | `score` over items on which people do not tie |
 | `untied_both` | ties | the same over answers that do not tie either |
 | `dropped`, `as_tie` | ties | `score` with unparsed answers left out, or taken for a tie |
@@ -14,17 +16,22 @@
 | `kept` | grades | `grade` with -1 where unparsed |
 | `distance`, `raw` | orders | edit distance to the people's order, over its length and in edits; lower is better |
 | `random` | orders | what a random order is expected to get |
+| `best` | best | 1 if the right response is liked best, its share if others are liked as much; of ties, `ties_score` |
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import permutations, product
 from math import factorial, prod
+from typing import Any
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+from harness.protocols.asking import TIES
+from harness.protocols.numbers import two_numbers
 from harness.protocols.protocol import Tally
 from harness.records import Item, Judgment
 
@@ -75,6 +82,56 @@ def mean_of_answers(items: Sequence[Item], judgments: Sequence[Judgment], repeat
     for item, group in zip(items, answers, strict=True):
         right = _mean([j.chosen == item.label for j in group])
         rows.append(_pair_row(right, right, right + _mean([not j.read for j in group]), _agree(group)))
+    return _tally(items, answers, rows)
+
+
+def directions(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
+    """Count every answer for itself, and leave those out in which nothing can be read, as MMRB2's scripts do.
+
+    `low` takes an answer that was left out for a wrong one, and `high` for a right one.
+    """
+    answers, rows = _by_item(items, judgments), []
+    for item, group in zip(items, answers, strict=True):
+        right, unread = [j.chosen == item.label for j in group], [not j.read for j in group]
+        counted = [good for good, lost in zip(right, unread, strict=True) if not lost]
+        row = _pair_row(_mean(counted), _mean(right), _mean(right) + _mean(unread), _agree(group))
+        rows.append({**row, "weight": float(len(counted))})
+    return _tally(items, answers, rows)
+
+
+def with_sets(count: Callable[[Sequence[Item], Sequence[Judgment], int], Tally]) -> Any:
+    """Count pairs as `count` does, and their sets whole: a set is right if all of its pairs are (Acc+ of MM-RLHF)."""
+
+    def counted(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
+        tally = count(items, judgments, repeats)
+        sets: dict[str, list[int]] = defaultdict(list)
+        for place, name in enumerate(tally.clusters):
+            # a pair of which no set is known is one by itself
+            sets[name or f"{place}"].append(place)
+        whole = np.full(len(tally.item_ids), NAN)
+        for places in sets.values():
+            whole[places[0]] = float((tally["score"][places] == 1).all())
+        tally.columns["all_right"] = whole
+        return tally
+
+    return counted
+
+
+def summed_scores(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
+    """Add up each response's scores over both orders; the right one needs more than the other (VLRMBench).
+
+    Equal sums are wrong, and an answer without scores counts as none for both.
+    """
+    answers, rows = _by_item(items, judgments), []
+    for item, group in zip(items, answers, strict=True):
+        sums = [0, 0]
+        for judgment in group:
+            for place, score in zip(judgment.order, two_numbers(judgment.text), strict=True):
+                sums[place] += score
+        assert isinstance(item.label, int), "a pair's label is the better response"
+        right = float(sums[item.label] > sums[1 - item.label])
+        unread = _mean([not j.read for j in group])
+        rows.append(_pair_row(right, right if not unread else 0.0, right if not unread else 1.0, _agree(group)))
     return _tally(items, answers, rows)
 
 
@@ -208,11 +265,119 @@ def wins(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> 
     answers, rows = _by_item(items, judgments), []
     for item, group in zip(items, answers, strict=True):
         assert isinstance(item.label, tuple), "a ranked item's label is an order"
-        label, points = item.label, dict.fromkeys(range(len(item.responses)), 0.0)
-        for judgment in group:
-            for place in judgment.order:
-                points[place] += 0.5 if judgment.chosen is None else float(place == judgment.chosen)
-        tied = [[p for p in points if points[p] == level] for level in sorted(set(points.values()), reverse=True)]
+        label, points = item.label, _wins(item, group)
+        tied = [[p for p, own in enumerate(points) if own == level] for level in sorted(set(points), reverse=True)]
         raw = _mean([edits(order, label) for order in _orders_of(tied)]) if any(j.read for j in group) else NAN
         rows.append(_ranking_row(label, raw))
     return _tally(items, answers, rows)
+
+
+UNRATED = -1.0
+"""What a response counts whose rating cannot be read: less than any rating, as RewardBench 2's script has it."""
+
+Chosen = Callable[[Sequence[int], list[Judgment]], float]
+"""(places that are right, answers) to an item's figure."""
+Sides = tuple[list[float], list[float]]
+"""The scores of the right responses of an item, and of the wrong ones."""
+
+
+def _best(
+    items: Sequence[Item], answers: list[list[Judgment]], scores: list[list[float]], chosen: Chosen | None = None
+) -> Tally:
+    """Count best-of items: by their responses' scores, or by what was chosen of them where that is given.
+
+    Items of `TIES` are always counted by scores, a set at a time: its figure is on the row with several right
+    responses, and the other row has none.
+    """
+    rows, sets = list[Row](), defaultdict[str | None, dict[bool, tuple[Row, Sides]]](dict)
+    for item, group, given in zip(items, answers, scores, strict=True):
+        right = _right(item)
+        row: Row = {"best": NAN}
+        if item.slice == TIES:
+            sides = [given[p] for p in right], [given[p] for p in range(len(given)) if p not in right]
+            sets[item.cluster_id][len(right) > 1] = row, sides
+        else:
+            row["best"] = chosen(right, group) if chosen else liked_best(given, right)
+        rows.append(row)
+    for both in sets.values():
+        if len(both) == 2:
+            both[True][0]["best"] = ties_score(both[False][1], both[True][1])
+    return _tally(items, answers, rows)
+
+
+def _right(item: Item) -> tuple[int, ...]:
+    assert isinstance(item.label, tuple), "a best-of item's label is the places that are right"
+    return item.label
+
+
+def liked_best(scores: Sequence[float], right: Sequence[int]) -> float:
+    """Return the share of the right responses among those with the highest score (RewardBench 2).
+
+    Where no score could be read, a pick is as good as chance.
+    """
+    most = [place for place, score in enumerate(scores) if score == max(scores)]
+    return sum(place in right for place in most) / len(most)
+
+
+def ties_score(lone: Sides, tied: Sides) -> float:
+    """Score a set of RewardBench 2's ties: an item with one right response, and one with several.
+
+    The margin of an item is how far its worst right response is above its best wrong one, and the spread how far the
+    right responses of the second lie apart. Of the score, 0.3 each is for a margin above zero, 0.2 each for the second
+    margin, and for both, above the spread, and 0.01 for how far: from -0.01 to 1.01.
+    """
+    margins = [min(right) - max(wrong) for right, wrong in (lone, tied)]
+    spread, least = max(tied[0]) - min(tied[0]), min(margins)
+    # Python has no quotient by zero; the script's is 0 where both are zero, and endless elsewhere
+    far = math.tanh(least / spread - 1) if spread else float(np.sign(least))
+    told = 0.3 * (margins[0] > 0) + 0.3 * (margins[1] > 0) + 0.2 * (margins[1] > spread) + 0.2 * (least > spread)
+    return told + 0.01 * far
+
+
+def _given(item: Item, group: list[Judgment]) -> list[float]:
+    """Return the numbers that were read of an item's responses, shown one by one."""
+    read = {j.order[0]: float(j.number) for j in group if len(j.order) == 1 and j.number is not None}
+    return [read.get(place, UNRATED) for place in range(len(item.responses))]
+
+
+def rated(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
+    """Like the response best whose rating or reward is the highest; equal ones share."""
+    answers = _by_item(items, judgments)
+    return _best(items, answers, [_given(*each) for each in zip(items, answers, strict=True)])
+
+
+def picked(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
+    """Score an item by the mean over its answers, each a pick among all responses; one without a pick is wrong."""
+
+    def chosen(right: Sequence[int], group: list[Judgment]) -> float:
+        return _mean([j.ranking is not None and j.ranking[0] in right for j in group])
+
+    return _picked(items, judgments, chosen)
+
+
+def picked_or_chance(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
+    """Do the same, and count an answer without a pick as one in as many as there are responses (RewardBench 2)."""
+
+    def chosen(right: Sequence[int], group: list[Judgment]) -> float:
+        return _mean([j.ranking[0] in right if j.ranking else 1 / len(j.order) for j in group])
+
+    return _picked(items, judgments, chosen)
+
+
+def _picked(items: Sequence[Item], judgments: Sequence[Judgment], chosen: Chosen) -> Tally:
+    answers = _by_item(items, judgments)
+    return _best(items, answers, [_given(*each) for each in zip(items, answers, strict=True)], chosen)
+
+
+def most_wins(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
+    """Like the response best that wins most; a comparison without a winner is half a win for each."""
+    answers = _by_item(items, judgments)
+    return _best(items, answers, [_wins(*each) for each in zip(items, answers, strict=True)])
+
+
+def _wins(item: Item, group: list[Judgment]) -> list[float]:
+    points = [0.0] * len(item.responses)
+    for judgment in group:
+        for place in judgment.order:
+            points[place] += 0.5 if judgment.chosen is None else float(place == judgment.chosen)
+    return points

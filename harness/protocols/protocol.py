@@ -55,6 +55,8 @@ class Protocol:
     """Whether two responses are shown at a time, whatever the task's kind."""
     weighs: bool = False
     """Whether P(verdict) is what is asked for, in place of a written answer."""
+    scores: bool = False
+    """Whether a score of each response shown is what is asked for, which a format of ours does not give."""
     counts_p: bool = False
     """Whether P(verdict) is what is counted, so that a judge must give it."""
     drawn: bool = False

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 
+from harness.protocols.numbers import listed, two_numbers
 from harness.protocols.protocol import Protocol
 from harness.records import Reading
 
@@ -153,6 +154,38 @@ def read_letters(text: str) -> Reading:
     return _LETTERS[found[-1]] if found else read_strict(text)
 
 
+_CHOICES: dict[str, Reading] = {"A": "first", "B": "second", "": "unparsed"}
+_CHOICE = re.compile(r'"better_response"\s*:\s*(?:"((?:[^"\\]|\\.)*)"|null)')
+
+
+def read_json(text: str) -> Reading:
+    """Read the last `"better_response": "A"` or `"B"`; without any, a verdict in words as `read_strict` does.
+
+    As MMRB2's scripts have it, any other non-empty text there names a response that was not shown, which is counted
+    and wrong; null and an empty text are no verdict.
+    """
+    found = _CHOICE.findall(text)
+    if not found:
+        return read_strict(text)
+    return _CHOICES.get(found[-1], 3)
+
+
+def read_scores(text: str) -> Reading:
+    """Read the last list of two scores, `[7, 5]`, equal ones as a tie; without any, a verdict in words."""
+    scores = listed(text)
+    if scores is None:
+        return read_strict(text)
+    return "tie" if scores[0] == scores[1] else "first" if scores[0] > scores[1] else "second"
+
+
+def read_two_numbers(text: str) -> Reading:
+    """Read which of the last two whole numbers is greater (VLRMBench); an answer without a number is unparsed."""
+    if not re.search(r"\d", text):
+        return "unparsed"
+    one, other = two_numbers(text)
+    return "tie" if one == other else "first" if one > other else "second"
+
+
 def read_grade(text: str) -> Reading:
     """Read the last `[[1]]` to `[[5]]`."""
     found = _GRADE.findall(text)
@@ -188,13 +221,46 @@ def read_order(text: str, shown: int) -> Reading:
     return tuple(alphabet.index(letter) for letter in last) if whole else "unparsed"
 
 
+_PICK = re.compile(r"\[\[\s*([A-Z])\s*\]\]")
+_RATING = re.compile(r"\[\[\s*(\d{1,2})\s*\]\]")
+_RATING_AT_THE_END = re.compile(r"\b([1-9]|10)\b\s*$")
+
+
+def read_pick(text: str, shown: int) -> Reading:
+    """Read the last `[[A]]` of one of `shown` responses, as an order of one; of one alone, `[[1]]` to `[[10]]`."""
+    if shown == 1:
+        ratings = [int(found) for found in _RATING.findall(text)]
+        return ratings[-1] if ratings and 1 <= ratings[-1] <= 10 else "unparsed"
+    letters = _PICK.findall(text)
+    place = ord(letters[-1]) - ord("A") if letters else shown
+    return (place,) if place < shown else "unparsed"
+
+
+def read_official_pick(text: str, shown: int) -> Reading:
+    """Read with RewardBench 2's patterns, quirks and all (scripts/run_generative_v2.py at 05a9005).
+
+    Of all responses the first of A, B, C, D whose tag stands anywhere, so A before B whatever is said last; of one
+    alone a number from 1 to 10 at the very end: "8/10" reads 10, and "7." nothing.
+    """
+    if shown == 1:
+        found = _RATING_AT_THE_END.search(text)
+        return int(found[1]) if found else "unparsed"
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:shown]
+    return next(((place,) for place, letter in enumerate(letters) if f"[[{letter}]]" in text), "unparsed")
+
+
 READERS: dict[str, Callable[[str, int], Reading]] = {
     "official": lambda text, shown: read_official(text),
     "strict": lambda text, shown: read_strict(text),
     "letters": lambda text, shown: read_letters(text),
+    "json": lambda text, shown: read_json(text),
+    "scores": lambda text, shown: read_scores(text),
+    "two-numbers": lambda text, shown: read_two_numbers(text),
     "grade": lambda text, shown: read_grade(text),
     "reward": lambda text, shown: read_reward(text),
     "order": read_order,
+    "pick": read_pick,
+    "official-pick": read_official_pick,
 }
 """Readers by name: (answer, number of responses shown) to what was read."""
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
-from harness.records.item import Item
+from harness.records.item import GROUP, Item
 
 
 class Inventory:
@@ -21,6 +21,8 @@ class Inventory:
         self.counts[item.slice] = self.counts.get(item.slice, 0) + 1
         responses, label = list(item.responses), json.dumps(item.label)
         what = [item.item_id, item.source_id, item.question, responses, label, item.slice, item.image_hash]
+        if item.images or str(item.cluster_id).startswith(GROUP):
+            what += [list(item.images), item.cluster_id]
         self._digest.update(json.dumps(what).encode())
 
     @property

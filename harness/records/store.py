@@ -184,7 +184,9 @@ class RunFolder:
 
     def write_items(self, task: str, items: Iterable[Item]) -> None:
         """Write the items asked by `task`."""
-        write_atomically(self.items_path(task), "".join(item.model_dump_json() + "\n" for item in items))
+        write_atomically(
+            self.items_path(task), "".join(item.model_dump_json(exclude_defaults=True) + "\n" for item in items)
+        )
 
     def read_items(self, task: str) -> list[Item]:
         """Read the items asked by `task`."""

@@ -14,6 +14,7 @@ from harness.counting.metrics import HEADLINES, METRICS, Metric, of_slice, prima
 from harness.counting.results import slices_of
 from harness.errors import HarnessError, NotApplicableError
 from harness.records import Kind, Run, RunFolder
+from harness.records.item import GROUP
 from harness.records.published import PublishedRow, read_published
 from harness.sheets.figures import SYNTHETIC, WIDE, figure
 from harness.sheets.sheet import Cell, Column, Sheet, count, text
@@ -215,7 +216,9 @@ def _notes(runs: Sequence[Counted], ranks: list[Rank] | None) -> list[str]:
     leading = primary(result.kind).heading
     if ranks is None:
         return ["No intervals and no ranks: items have no image ids. Say --data FILE when they are scored."]
-    told = [f"Best first by {leading}; in brackets 95 % intervals, clustered by image."]
+    grouped = any(str(item.cluster_id).startswith(GROUP) for item in result.items)
+    by = "the benchmark's own groups" if grouped else "image"
+    told = [f"Best first by {leading}; in brackets 95 % intervals, clustered by {by}."]
     if len(runs) > 1:
         told.append(
             "A rank is the range that the data allow, for all runs at once at 95 %. "

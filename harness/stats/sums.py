@@ -87,24 +87,28 @@ class Sums:
 
 
 def add_up(
-    x: FloatArray | None, y: FloatArray, counted: NDArray[np.bool_], places: NDArray[np.intp], shape: tuple[int, int]
+    x: FloatArray | None,
+    y: FloatArray,
+    counted: NDArray[np.bool_] | FloatArray,
+    places: NDArray[np.intp],
+    shape: tuple[int, int],
 ) -> FloatArray:
     """Add up what a metric needs of one seed.
 
     Args:
         x: of a correlation, shape [items, 1]; None for a mean.
         y: shape [items, repeats].
-        counted: which entries count, shape [items, repeats].
+        counted: which entries count, shape [items, repeats]; or, for a mean, how many answers each stands for.
         places: each item's cluster times the number of groups plus its group, shape [items].
         shape: clusters and groups.
 
     Returns:
         Shape [clusters, repeats, groups, 2 or 6].
     """
-    y = np.where(counted, y, 0.0)
-    terms = [counted.astype(float), y]
+    terms = [counted.astype(float), np.where(counted, y, 0.0) * counted]
     if x is not None:
         # sums of squares of centred values lose no digits; a correlation does not see the shift
+        y = np.where(counted, y, 0.0)
         y = np.where(counted, y - y.sum() / max(1, counted.sum()), 0.0)
         x = np.where(counted, x - x.mean(), 0.0)
         terms = [terms[0], x, y, x * x, x * y, y * y]

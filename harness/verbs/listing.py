@@ -53,7 +53,8 @@ def _list_tasks(roots: Sequence[Path]) -> Any:
             table.add_row(name, f"all of {', '.join(tasks)}", "")
         else:
             task = read_task(path)
-            table.add_row(name, f"{task.summary}\n{task.source}\n{task.items} items", ", ".join(task.protocols))
+            about = f"{task.summary}\n{task.source}\n{task.items} items; licence: {task.licence or 'not known'}"
+            table.add_row(name, about, ", ".join(task.protocols))
         table.add_section()
     return table
 

@@ -169,3 +169,49 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     for name in ("no.jsonl", "no.parquet"):
         with pytest.raises(DataError, match="does not exist"):
             list(read_rows(tmp_path / name))
+
+
+def test_one_part_of_a_data_set_is_read_with_lists_of_images_as_they_are(tmp_path: Path) -> None:
+    """As MMRB2's parts lie on the hub: a folder each, named in the card's header."""
+    import datasets
+
+    from harness.data.tables import hub_rows
+
+    picture = io.BytesIO()
+    Image.new("RGB", (4, 4), (9, 8, 7)).save(picture, "PNG")
+    features = datasets.Features(
+        {"pair_id": datasets.Value("string"), "prompt_images": datasets.List(datasets.Image())}
+    )
+    configs = []
+    for part in ("t2i", "edit"):
+        (tmp_path / part).mkdir()
+        row = {"pair_id": part, "prompt_images": [{"bytes": picture.getvalue(), "path": None}] * 2}
+        datasets.Dataset.from_list([row], features).to_parquet(str(tmp_path / part / "test-0.parquet"))
+        configs.append(f"- config_name: {part}\n  data_files:\n  - split: test\n    path: {part}/test-*\n")
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{''.join(configs)}---\n")
+    (row,) = hub_rows(str(tmp_path), "test", "edit")
+    assert row["pair_id"] == "edit"
+    assert [image["bytes"] for image in row["prompt_images"]] == [picture.getvalue()] * 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"image": "a.png"},
+        {"image_path": "a.png"},
+        {"prompt_images": ["b.png", "a.png"]},
+        {"response_a": {"response_content": [["text", "x"], ["image", "a.png"]]}},
+        {"video": "film"},
+    ],
+)
+def test_a_changed_image_changes_the_data_wherever_a_row_names_it(tmp_path: Path, row: dict) -> None:
+    from harness.data.tables import data_fingerprint
+
+    (tmp_path / "film").mkdir()
+    for name in ("a.png", "film/0.png"):
+        (tmp_path / name).write_bytes(png("red"))
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    before = data_fingerprint(tmp_path / "rows.jsonl")
+    for name in ("a.png", "film/0.png"):
+        (tmp_path / name).write_bytes(png("blue") + b"other")
+    assert data_fingerprint(tmp_path / "rows.jsonl") != before

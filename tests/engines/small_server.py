@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def prompt_of(body: dict) -> str:
-    return body["messages"][0]["content"][1]["text"]
+    return "\n".join(part["text"] for part in body["messages"][0]["content"] if part["type"] == "text")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 from harness.cli import main
 from harness.config import RunConfig
 from harness.data.benchmark import read_items, write_benchmark
+from harness.data.likeness import normalised
 from harness.data.preferences import stream_pairs, write_preferences
 from harness.embedded.data import benchmark_rows, preference_rows
 from harness.errors import HarnessError
@@ -125,3 +126,38 @@ def test_the_verb_tells_counts_and_ids(tmp_path: Path, monkeypatch, capsys) -> N
     assert main(["contamination", "embedded", TASK, *small, "--fail"]) == 0
     assert "0 of 50 pairs share image and question" in capsys.readouterr().out
     assert main(["contamination", str(tmp_path / "none.jsonl"), TASK]) == 2
+
+
+def test_an_image_that_an_item_marks_is_found_among_its_others_and_text_alone_is_matched_by_its_words(
+    tmp_path: Path,
+) -> None:
+    own = list(preference_rows(WorldSettings(pairs=20)))
+    film = {
+        "id": "film", "frames": [own[3]["image"], own[7]["image"]], "prompt": rewritten(own[7]["question"]),
+        "chosen": "one", "rejected": "other", "category": "video",
+    }  # fmt: skip
+    told = {
+        "id": "told",
+        "prompt": own[5]["question"].upper(),
+        "chosen": ["one"],
+        "rejected": ["other"],
+        "subset": "Math",
+    }
+    pairs, found = pairs_of(tmp_path / "pairs", own), {}
+    for task, row in (("mm_rlhf_rewardbench", film), ("rewardbench2", told)):
+        folder = tmp_path / task
+        folder.mkdir()
+        info = write_benchmark(
+            folder / TABLE, [row], "rows", folder, load_hooks(task, load_task(task, content_roots()).hooks).benchmark
+        )
+        found[task] = Artifact(task, task, folder, info)
+    run = Stages(tmp_path / "cache", Watch())
+    config = RunConfig(tasks=list(found), contamination=ContaminationSettings(pairs="report"))
+    sieve(run, config, found)(pairs)
+    counts = run.records[0].info["by_task"]
+    asked = [normalised(row["question"]) for row in own]
+    assert counts["mm_rlhf_rewardbench"]["both"] == 1 + (asked[3] == asked[7])
+    assert counts["mm_rlhf_rewardbench"]["image_only"] == 1 - (asked[3] == asked[7])
+    assert counts["rewardbench2"] == {
+        "both": 0, "same_pixels": 0, "image_only": 0, "question_only": asked.count(asked[5]),
+    }  # fmt: skip

@@ -13,7 +13,7 @@ from harness.verdicts import Judge
 from tests.test_main_job import harness, runs, sets
 from tests.toys import SMALL
 
-TASKS = ["--tasks", "vlrewardbench,mllm_judge"]
+TASKS = ["--tasks", "vlrewardbench,mllm_judge,mmrb2_reasoning,rewardbench2"]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,20 @@ def test_a_single_response_has_a_reward_where_the_judge_gives_one(judged) -> Non
         (told,) = [record.not_applicable for record in run.tasks if record.task == "mllm_judge_score"]
         assert why in told
     assert "mllm_judge_score: the baseline cannot be asked it." in screen
-    assert screen.count("scalar-head against distill:") == 3
+    # distillation is asked mmrb2_reasoning, and the head is not
+    assert screen.count("scalar-head against distill:") == 4
+
+
+def test_pictures_are_read_where_a_judge_reads_them_and_elsewhere_it_is_not_asked(judged) -> None:
+    found = {}
+    for recipe in ("scalar-head", "experts-alone", "distill"):
+        run = Run.model_validate_json((runs(judged[0])[recipe] / "run.json").read_text())
+        told = {record.task: record.not_applicable for record in run.tasks}
+        found[recipe] = told["mmrb2_reasoning"], told["rewardbench2"]
+    one = "the judge reads one image, before the question, and these items have others, or none"
+    assert found["experts-alone"] == (one, one)
+    assert found["scalar-head"] == ("the judge reads no images in responses", None)
+    assert found["distill"] == (None, None)
 
 
 def test_each_image_is_captioned_once_and_the_caption_is_in_the_judgment(judged) -> None:

@@ -122,7 +122,9 @@ def answers(house: House, checkpoint: Path) -> list[str]:
 
 def rewards(house: House, checkpoint: Path) -> list[float]:
     judge = RewardEngine(JudgeSettings(model=str(checkpoint)), "float32", 6)
-    return judge.rewards([Response(question.images[0], question.text, "it is so.") for question in house.questions()])
+    return judge.rewards(
+        [Response((question.images[0], judge.format.ask(question.text)), "it is so.") for question in house.questions()]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from harness.engines.reward_engine import Response, RewardEngine
 from harness.engines.transformers_engine import TransformersEngine
 from harness.errors import HarnessError
 from harness.judge.checkpoints import base_of
-from harness.judge.format import load_reward_format
+from harness.judge.format import RewardFormat, load_reward_format
 from harness.settings import JudgeSettings, LoraSettings, RewardSettings, TrainingSettings, WorldSettings
 from harness.training import reward
 from harness.training.bradley_terry import bradley_terry
@@ -53,7 +53,7 @@ class House:
     def responses(self) -> list[Response]:
         image = open_images(self.pairs.path / PAIRS)
         return [
-            Response(opened(image(place)), row["question"], row[side])
+            Response((opened(image(place)), RewardFormat().ask(row["question"])), row[side])
             for place, row in enumerate(stream_pairs(self.pairs.path / PAIRS))
             for side in ("chosen", "rejected")
         ]
@@ -118,7 +118,7 @@ def test_a_reward_hangs_on_image_question_and_response_alone(trained, house: Hou
     together, alone = rewards(job.out, responses), [rewards(job.out, [one])[0] for one in responses[:2]]
     assert alone == pytest.approx(together[:2], abs=1e-5)
     assert rewards(job.out, responses[::-1], 1) == pytest.approx(together[::-1], abs=1e-5)
-    other = responses[0]._replace(image=Image.new("RGB", (48, 48), (200, 0, 0)))
+    other = responses[0]._replace(asked=(Image.new("RGB", (48, 48), (200, 0, 0)), responses[0].asked[1]))
     assert rewards(job.out, [other])[0] != pytest.approx(together[0], abs=1e-5)
 
 

@@ -70,7 +70,7 @@ def figures_drawn(side: Side) -> Intervals:
         if not math.isnan(found.low):
             shown += f" [{points(found.low, metric)}, {points(found.high, metric)}]"
         lines.append(Line(metric.heading, metric.slice is None, [_scaled(found, metric, "candidate", shown)]))
-    chance = {"pair": 50.0, "score": 0.0}.get(result.kind)
+    chance = {"pair": 50.0, "pair-sets": 50.0, "score": 0.0}.get(result.kind)
     if result.kind == "batch":
         chance = result.estimate(METRICS["batch"]["random"]).value
     about = "Lower is better." if first.lower_is_better else ""

@@ -2,14 +2,16 @@
 
 /** Show an item in the dialog; `position` is its place in the list, or -1 where the list has it not. */
 function show(item, position) {
-  const title = said("h3", "", item[QUESTION]);
+  const title = whole("h3", "", item, item[QUESTION]);
   title.id = "dialog-title";
   const about = make("p", "about");
   about.append(make("bdi", "", item[SOURCE]), ` · ${data.slices[item[SLICE]]} · label ${item[LABEL]}`);
   const heading = make("div");
   heading.append(title, about, responses(item));
   const top = make("div", "top");
-  top.append(picture(item, "image"), heading);
+  // marked images stand where they are said
+  if (!item[MARKED] && hasPicture(item)) top.append(picture(item[IMAGES][0], "image"));
+  top.append(heading);
   const raw = make("details", "raw");
   raw.append(make("summary", "", "The item as JSON"));
   raw.addEventListener("toggle", () => {
@@ -24,14 +26,32 @@ function show(item, position) {
   $("dialog").scrollTop = 0;
 }
 
+// a mark in a text says where an image of its item stands: harness/records/content.py
+const MARK = /<image_(\d+)>/g;
+
+/** A text of an item with its marked images in their places. */
+function whole(tag, name, item, place) {
+  if (!item[MARKED]) return said(tag, name, place);
+  const box = make(tag, name, null, { dir: "auto" });
+  let end = 0;
+  for (const found of data.texts[place].matchAll(MARK)) {
+    const image = Number(found[1]);
+    if (image >= item[IMAGES].length) continue;
+    box.append(data.texts[place].slice(end, found.index), picture(item[IMAGES][image], "marked"));
+    end = found.index + found[0].length;
+  }
+  box.append(data.texts[place].slice(end));
+  return box;
+}
+
 const json = (item) => JSON.stringify(record(item), null, 1);
 
 function responses(item) {
   const box = make("div", "responses");
   item[RESPONSES].forEach((text, place) => {
     const card = make("div", "response");
-    const preferred = pairwise && item[LABEL] === LETTERS[place];
-    card.append(make("h4", "", `Response ${LETTERS[place] ?? place + 1}${preferred ? ", the label" : ""}`), said("p", "text", text));
+    const preferred = (pairwise || data.kind === "best") && item[LABEL].split(", ").includes(LETTERS[place]);
+    card.append(make("h4", "", `Response ${LETTERS[place] ?? place + 1}${preferred ? ", the label" : ""}`), whole("p", "text", item, text));
     if (preferred) card.classList.add("preferred");
     box.append(card);
   });
@@ -68,7 +88,7 @@ const textOf = (answer) => (answer && answer[6] >= 0 ? data.texts[answer[6]] : n
 function sideHead(item, side) {
   const { role, name } = data.sides[side];
   const head = make("h4", `side ${role}`, name);
-  const what = { pair: "score", "pair-ties": "score", score: "distance from the label", batch: "distance" }[data.kind];
+  const what = { pair: "score", "pair-ties": "score", "pair-sets": "score", score: "distance from the label", batch: "distance", best: "score" }[data.kind];
   const figure = item[FIGURES][side];
   head.append(make("span", "quiet", ` ${what} ${number(figure)}${pairwise && figure !== null ? " %" : ""}`));
   return head;
@@ -129,7 +149,8 @@ function prompts(item) {
       box.append(make("pre", "", filled(prompt, item, order), { tabindex: "0" }));
     }
   }
-  box.append(make("p", "note", "The image comes before these words, and the model's own chat template stands around both."));
+  const images = item[MARKED] ? "Each image stands where its mark is" : "The image comes before these words";
+  box.append(make("p", "note", `${images}, and the model's own chat template stands around both.`));
   return box;
 }
 

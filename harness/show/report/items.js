@@ -3,9 +3,9 @@
 // The page's data: see Items in harness/show/report/model.py for what each place of a row holds.
 const data = JSON.parse($("data").textContent);
 const SIZE = 10;
-const [ID, SOURCE, SLICE, QUESTION, RESPONSES, LABEL, IMAGE, GAIN, FIGURES, ANSWERS] = Array(10).keys();
+const [ID, SOURCE, SLICE, QUESTION, RESPONSES, LABEL, IMAGES, GAIN, FIGURES, ANSWERS, MARKED] = Array(11).keys();
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const pairwise = data.kind === "pair" || data.kind === "pair-ties";
+const pairwise = data.kind.startsWith("pair");
 const isCompared = data.sides.length > 1;
 // the baseline is read first, as it is named first; data has the candidate first
 const SIDES = data.sides.map((_, place) => place).reverse();
@@ -15,9 +15,12 @@ const english = (number) => number.toLocaleString("en");
 /** A text of the data: its own direction, cut off from what stands around it. */
 const said = (tag, name, place) => make(tag, name, data.texts[place], { dir: "auto" });
 
-function picture(item, name) {
-  if (item[IMAGE] < 0) return make("span", `${name} none`, "no image", { title: data.no_image });
-  return make("img", name, null, { src: data.images[item[IMAGE]], alt: "", loading: "lazy", decoding: "async" });
+/** Whether an item has an image, or would have one if the page could show it. */
+const hasPicture = (item) => item[IMAGES].length > 0 || data.no_image !== "";
+
+function picture(place, name) {
+  if (place === undefined || place < 0) return make("span", `${name} none`, "no image", { title: data.no_image });
+  return make("img", name, null, { src: data.images[place], alt: "", loading: "lazy", decoding: "async" });
 }
 
 // ---- what a side said of an item, in short
@@ -154,7 +157,7 @@ function line(place) {
   const item = data.rows[place];
   const row = make("tr");
   const pictured = make("td", "picture");
-  pictured.append(picture(item, "thumb"));
+  if (hasPicture(item)) pictured.append(picture(item[IMAGES][0], "thumb"));
   const asked = make("th", "asked", null, { scope: "row" });
   const button = said("button", "open", item[QUESTION]);
   button.type = "button";

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.records import Judgment, Kind, Label
+from harness.records import Item, Judgment, Kind, Label
 from harness.show.report.asked import words_of
 from harness.show.report.model import PAIRWISE, Answer, Apart, Items, Row, Side
 from harness.show.report.pictures import thumbnails
@@ -41,7 +41,7 @@ def items_table(sides: Sequence[Side], roots: Sequence[Path]) -> Items:
     # where the two differ most comes first; alone, where the run is furthest from people
     order = sorted(range(len(result.items)), key=lambda i: (-_weight(gains[result.items[i].item_id], bool(others)), i))
     items = [result.items[i] for i in order]
-    shown = list(dict.fromkeys(item.image_hash for item in items if item.image_hash))
+    shown = list(dict.fromkeys(name for item in items for name in _images(item)))
     pictures, no_image = thumbnails(result, shown, roots)
     images = {name: place for place, name in enumerate(name for name in shown if name in pictures)}
     texts, first_only, left_out = _room([t for item in items for t in (item.question, *item.responses)], sides)
@@ -55,10 +55,11 @@ def items_table(sides: Sequence[Side], roots: Sequence[Path]) -> Items:
             texts.place(item.question),
             [texts.place(response) for response in item.responses],
             _label(item.label, result.kind),
-            images.get(item.image_hash or "", -1),
+            [images.get(name, -1) for name in _images(item)],
             gains[item.item_id],
             [_number(found.get(item.item_id)) for found in figures],
             [given[item.item_id] for given in answers],
+            bool(item.images),
         )
         for item in items
     ]
@@ -77,6 +78,11 @@ def items_table(sides: Sequence[Side], roots: Sequence[Path]) -> Items:
         left_out,
         rows,
     )
+
+
+def _images(item: Item) -> list[str]:
+    """List an item's images, the one before the question first."""
+    return [*([item.image_hash] if item.image_hash else []), *item.images]
 
 
 def apart(items: Items) -> list[Apart]:
@@ -121,7 +127,7 @@ def _figures(side: Side) -> dict[str, float]:
         if result.kind == "score":
             columns.append(_mean_over_repeats(np.abs(tally["grade"] - tally["human"][:, None])))
         else:
-            columns.append(tally["distance" if result.kind == "batch" else "score"])
+            columns.append(tally[{"batch": "distance", "best": "best"}.get(result.kind, "score")])
     ids = next(iter(result.tallies.values())).item_ids
     return dict(zip(ids, _mean_over_repeats(np.array(columns).T), strict=True))
 
@@ -179,7 +185,7 @@ def _letter(place: int) -> str:
 def _label(value: Label, kind: Kind) -> str:
     """Write a label as the page speaks: a letter, `tie`, a grade or an order."""
     if isinstance(value, tuple):
-        return " > ".join(map(_letter, value))
+        return (", " if kind == "best" else " > ").join(map(_letter, value))
     return _letter(value) if isinstance(value, int) and kind in PAIRWISE else str(value)
 
 
@@ -194,4 +200,6 @@ def _said(judgment: Judgment) -> str:
 def _right(judgment: Judgment, label: Any) -> bool | None:
     if judgment.reading == "tie":
         return bool(label == "tie")
+    if isinstance(label, tuple) and judgment.ranking and len(judgment.ranking) == 1:
+        return judgment.ranking[0] in label
     return None if judgment.chosen is None or isinstance(label, tuple) else bool(judgment.chosen == label)

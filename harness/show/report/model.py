@@ -8,7 +8,7 @@ from harness.records import Judgment
 from harness.sheets.sheet import Sheet
 from harness.show.report.infos import ExpertsInfo, SplitInfo, TruthInfo
 
-PAIRWISE = ("pair", "pair-ties")
+PAIRWISE = ("pair", "pair-ties", "pair-sets")
 
 
 @dataclass(frozen=True)
@@ -192,12 +192,14 @@ class Row(NamedTuple):
     question: int
     responses: list[int]
     label: str
-    image: int
-    """Place in `images`, or -1."""
+    images: list[int]
+    """Places in `images`, or -1."""
     gain: float | None
     """Candidate's figure minus baseline's, positive where the candidate's is better; None if there is none."""
     figures: list[float | None]
     answers: list[list[Answer]]
+    marked: bool
+    """Whether question and responses mark where the images stand (`harness.records.content`)."""
 
 
 class Items(NamedTuple):

@@ -31,7 +31,8 @@ def thumbnails(result: TaskResult, wanted: Sequence[str], roots: Sequence[Path])
         roots: content folders, in which the task is looked up.
     """
     if not wanted:
-        return {}, "The record names no images: the judgments were made elsewhere."
+        asked_here = any(stage.stage.endswith("-benchmark") for stage in result.run.stages)
+        return {}, "" if asked_here else "The record names no images: the judgments were made elsewhere."
     owed, found, close = set(wanted[:MOST]), dict[str, str](), set(wanted[:CLOSE])
     try:
         for name, data in _images(result, roots):
@@ -83,9 +84,13 @@ def _cached(table: Path) -> Iterator[tuple[str, bytes]]:
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(table) as file:
-        for batch in file.iter_batches(batch_size=256, columns=["image", "image_hash"]):
+        names = [name for name in ("image", "image_hash", "images", "image_hashes") if name in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=32, columns=names):
             for row in batch.to_pylist():
-                yield row["image_hash"], row["image"]["bytes"]
+                if row["image"]:
+                    yield row["image_hash"], row["image"]["bytes"]
+                for name, image in zip(row.get("image_hashes", ()), row.get("images", ()), strict=True):
+                    yield name, image["bytes"]
 
 
 def _drawn(result: TaskResult, source: str, roots: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
@@ -96,6 +101,8 @@ def _drawn(result: TaskResult, source: str, roots: Sequence[Path]) -> Iterator[t
     hooks = load_hooks(result.task.task, load_task(result.task.task, roots).hooks)
     world: dict[str, Any] = result.run.config.get("world") or {}
     rows, name, folder = open_rows(hooks.benchmark, source, lambda: hooks.embedded(WorldSettings.model_validate(world)))
-    for row, _ in entries(rows, name, folder, hooks.benchmark):
-        data = row[hooks.benchmark.image]
-        yield image_hash(data), data
+    for row, entry in entries(rows, name, folder, hooks.benchmark):
+        before = [row[hooks.benchmark.image]] if hooks.benchmark.image else []
+        for data in (*before, *entry.images):
+            if isinstance(data, bytes):
+                yield image_hash(data), data

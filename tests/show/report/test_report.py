@@ -87,7 +87,7 @@ def test_items_on_which_the_two_differ_come_first_with_image_and_every_seeds_ans
     assert gains[0] == 1
     assert gains[-1] == 0
     first = page.items.rows[0]
-    assert page.items.images[first.image].startswith("data:image/webp;base64,")
+    assert page.items.images[first.images[0]].startswith("data:image/webp;base64,")
     assert page.items.no_image == ""
     assert [(a.seed, a.order) for a in first.answers[1]] == [(s, o) for s in range(3) for o in ("AB", "BA")]
     assert all(a.said == first.label for a in first.answers[0])
