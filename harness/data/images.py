@@ -113,6 +113,20 @@ def image_bytes(value: Any) -> bytes:
     return bytes(value)
 
 
+def image_list(value: Any) -> list[bytes | str]:
+    """Accept a list of images that decode; of one that is not at hand, its name."""
+    if not isinstance(value, list):
+        raise ValueError
+    return [one if isinstance(one, str) else image_bytes(one) for one in value]
+
+
+def some_images(value: Any) -> list[bytes | str]:
+    """Accept a list that is not empty."""
+    if not value:
+        raise ValueError
+    return image_list(value)
+
+
 def opened(data: bytes) -> Any:
     """Open an image, upright; its pixels are decoded when they are asked for, its size is known at once."""
     from PIL import ExifTags, Image, ImageOps

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.benchmark import Benchmark, Entry, StrayError
-from harness.data.images import image_bytes
+from harness.data.images import some_images
 from harness.data.tables import Field, Row, files_of, identifier, speech
 from harness.embedded.data import benchmark_rows
 from harness.evaluate.hooks import fill, task_hooks
@@ -39,12 +39,6 @@ def _spaced(names: list[str]) -> list[str]:
     if len(names) <= FRAMES:
         return names
     return [names[round(place * (len(names) - 1) / (FRAMES - 1))] for place in range(FRAMES)]
-
-
-def _pictures(value: Any) -> list[Any]:
-    if not isinstance(value, list) or not value:
-        raise ValueError
-    return [one if isinstance(one, str) else image_bytes(one) for one in value]
 
 
 def entry(row: dict[str, Any]) -> Entry:
@@ -84,7 +78,7 @@ BENCHMARK = Benchmark(
     "yifanzhang114/MM-RLHF-RewardBench",
     {
         "id": Field(identifier, "a non-empty id"),
-        "frames": Field(_pictures, "a readable image, or a folder of frames"),
+        "frames": Field(some_images, "a readable image, or a folder of frames"),
         "prompt": Field(speech, "a non-empty string"),
         "chosen": Field(speech, "a non-empty string"),
         "rejected": Field(speech, "a non-empty string"),

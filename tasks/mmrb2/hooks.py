@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.benchmark import Benchmark, Entry
-from harness.data.images import image_bytes
+from harness.data.images import image_list
 from harness.data.tables import PLACEHOLDERS, Field, Row, identifier, text
 from harness.embedded import picture_items
 from harness.evaluate.hooks import fill, task_hooks
@@ -66,12 +66,6 @@ def _said(value: Any) -> str:
     return PLACEHOLDERS.sub("", value)
 
 
-def _images(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError
-    return [one if isinstance(one, str) else image_bytes(one) for one in value]
-
-
 def _chosen(value: Any) -> int:
     return "AB".index(_letter(value))
 
@@ -120,11 +114,11 @@ def _pictured(row: dict[str, Any]) -> str:
 FIELDS = {
     "pair_id": Field(identifier, "a non-empty id"),
     "prompt_text": Field(_said, "a string"),
-    "prompt_images": Field(_images, "a list of readable images"),
+    "prompt_images": Field(image_list, "a list of readable images"),
     "response_a_text": Field(_said, "a string", optional=True),
-    "response_a_images": Field(_images, "a list of readable images"),
+    "response_a_images": Field(image_list, "a list of readable images"),
     "response_b_text": Field(_said, "a string", optional=True),
-    "response_b_images": Field(_images, "a list of readable images"),
+    "response_b_images": Field(image_list, "a list of readable images"),
     "chosen": Field(_chosen, "A or B"),
     "prompt_source": Field(text, "a non-empty string"),
     "prompt_metadata": Field(_said, "a string", optional=True),

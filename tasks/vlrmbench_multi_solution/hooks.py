@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.benchmark import Benchmark, Entry
-from harness.data.images import image_bytes
+from harness.data.images import some_images
 from harness.data.tables import Field, Row, identifier, speech, text
 from harness.embedded.data import benchmark_rows
 from harness.evaluate.hooks import fill, task_hooks
@@ -18,12 +18,6 @@ HERE = Path(__file__).parent
 def prepare(row: Row, folder: Path) -> Row | None:
     """Leave out the rows that the authors' script leaves out: those with `error_info`."""
     return None if row.get("error_info") else row
-
-
-def _images(value: Any) -> list[Any]:
-    if not isinstance(value, list) or not value:
-        raise ValueError
-    return [one if isinstance(one, str) else image_bytes(one) for one in value]
 
 
 def _steps(value: Any) -> str:
@@ -65,7 +59,7 @@ BENCHMARK = Benchmark(
     "Winston-Yuan/VLRMBench",
     {
         "id": Field(identifier, "a non-empty id"),
-        "image": Field(_images, "a list of one to three readable images"),
+        "image": Field(some_images, "a list of one to three readable images"),
         "question": Field(speech, "a non-empty string"),
         "step_list": Field(_steps, "the right steps: a list of non-empty strings, or a string"),
         "reasoning_error": Field(_steps, "the wrong steps: a list of non-empty strings, or a string"),
