@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 
 RARELY = 6
-"""Columns that are this spare are shown in a page when they are asked for: else the table is far wider than a screen."""
+"""Columns that are this spare wait in a page until they are asked for: else a table is far wider than the screen."""
 
 
 @dataclass(frozen=True)
