@@ -161,12 +161,18 @@ def differ_in(settings: Mapping[str, tuple[object, ...]], who: str = "They", mos
         who: differ.
         most: settings named.
     """
-    told = [
-        key if key == CODE else f"{key} ({' | '.join(setting(value, 32) for value in values)})"
-        for key, values in settings.items()
-    ]
+    told = [key if key == CODE else f"{key} ({_values(values)})" for key, values in settings.items()]
     more = [f"{len(told) - most} more"] if len(told) > most else []
     return [f"{who} differ in: {', '.join(told[:most] + more)}."] if told else []
+
+
+ONE_BY_ONE = 4
+"""Runs whose values of a setting are told one by one; of more, a reader only counts along."""
+
+
+def _values(values: Sequence[object]) -> str:
+    shown = [setting(value, 32) for value in values]
+    return " | ".join(shown) if len(shown) <= ONE_BY_ONE else " or ".join(dict.fromkeys(shown))
 
 
 def runs_apart(results: Sequence[TaskResult]) -> list[str]:
@@ -177,7 +183,10 @@ def runs_apart(results: Sequence[TaskResult]) -> list[str]:
     return [
         sentence
         for name, alike in runs.items()
-        for sentence in differ_in(settings_apart(*alike), f"The {len(alike)} runs of {name}, from the top,")
+        for sentence in differ_in(
+            settings_apart(*alike),
+            f"The {len(alike)} runs of {name}{', from the top,' if len(alike) <= ONE_BY_ONE else ''}",
+        )
     ]
 
 

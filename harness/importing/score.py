@@ -40,6 +40,11 @@ class Joined:
     relabelled: int
     """Items to which the file and the data give different labels."""
 
+    def name_of(self, item_id: str) -> str:
+        """Call an item by its id in the benchmark's file; where two have that one, by ours."""
+        (own,) = (item.source_id for item in self.items if item.item_id == item_id)
+        return own if sum(item.source_id == own for item in self.items) == 1 else item_id
+
 
 def join(path: Path, hooks: TaskHooks, data: str | None, format_: str | None = None) -> Joined:
     """Read a file of judgments and find the items they are about.
@@ -203,13 +208,14 @@ def select(path: Path, protocol: Protocol, joined: Joined) -> list[tuple[Answer,
         if key in kept:
             raise DataError(
                 f"{path.name}, row {answer.row}: {protocol.spec} shows each repeat in one order, and item "
-                f"{judgment.item_id!r} has two answers for repeat {judgment.repeat}.",
+                f"{joined.name_of(judgment.item_id)!r} has two answers for repeat {judgment.repeat}.",
                 "Number the repeats apart, or choose --protocol both-orders.",
             )
         kept[key] = answer, judgment
-    if missing := sorted(owed - set(kept), key=str):
+    places = {item.item_id: place for place, item in enumerate(joined.items)}
+    if missing := sorted(owed - set(kept), key=lambda key: (places[key[0]], str(key))):
         item, order, repeat = missing[0]
-        which = f"item {item!r}{'' if order is None else f' in order {list(order)}'}, repeat {repeat}"
+        which = f"item {joined.name_of(item)!r}{'' if order is None else f' in order {list(order)}'}, repeat {repeat}"
         what = "P(verdict)s" if protocol.counts_p else "answers"
         raise RunIncompleteError(
             f"{len(missing)} of the {len(owed)} {what} that {protocol.spec} needs are not in {path.name}; "

@@ -11,7 +11,7 @@ JSON follows the schema `harness.table/1`, pure ASCII, every text as it was befo
     cell: {"value": str | number | null,          unrounded; a share lies between 0 and 1; no figure is null
            "shown": str,                          as people read it
            "low": number, "high": number,         ends of the interval, only where there is one
-           "mark": "best" | "dim"}                only where there is one
+           "mark": "best" | "over" | "dim"}                only where there is one
 
 A later version only adds keys, or has another number. CSV has one header: `table` (the title), then every
 heading; a column with intervals is followed by its `low` and `high`; figures are unrounded, notes are left out.
@@ -25,7 +25,7 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness.sheets.page import to_html
 from harness.sheets.sheet import Cell, Sheet, figure_of
@@ -56,7 +56,7 @@ def fitting(sheet: Sheet, width: int) -> tuple[Sheet, list[str]]:
     """
     short = replace(sheet, columns=tuple(replace(c, heading=c.short or c.heading) for c in sheet.columns))
     kept = list(range(len(sheet.columns)))
-    forms = [(form, _needed(form)[0]) for form in (sheet, short)]
+    forms = [(form, _needed(form).least) for form in (sheet, short)]
     while True:
         fits = [form for form, needed in forms if sum(needed[i] + 3 for i in kept) + 1 <= width]
         first = max(kept, key=lambda i: (sheet.columns[i].spare, i))
@@ -75,40 +75,53 @@ def _shown(sheet: Sheet) -> list[list[str]]:
 
 
 class _Words(textwrap.TextWrapper):
-    """Breaks a text at spaces, and behind a hyphen where that must be; elsewhere only what is longer than a line."""
+    """Breaks a text at spaces, and within a long name, path or setting behind what joins its parts."""
 
-    wordsep_re = re.compile(r"(\s+)|(?<=\w-)(?=\w)")
+    wordsep_re = re.compile(r"(\s+)|(?<=\w[-/_@=,:])(?=\w)|(?<=\w\.)(?=[^\W\d])")
 
 
-def _needed(sheet: Sheet) -> tuple[list[int], list[int]]:
-    """Say how narrow each column may become without a broken word or figure, and how wide it is unbroken."""
+class _Needed(NamedTuple):
+    """What each column needs."""
+
+    joints: list[int]
+    """Its longest part between two joints of names: no narrower, and words are torn."""
+    least: list[int]
+    """Without a broken word or figure, but for names as long as a run's."""
+    widest: list[int]
+    """With nothing broken."""
+
+
+def _needed(sheet: Sheet) -> _Needed:
     from rich.cells import cell_len
 
-    least, widest = [], []
+    needed = _Needed([], [], [])
     for i, (column, shown) in enumerate(zip(sheet.columns, _shown(sheet), strict=True)):
         told = [isolated(part) for part in shown]
-        widest.append(max(map(cell_len, told)))
+        needed.widest.append(max(map(cell_len, told)))
         words = [word for part in told for word in part.split()]
+        pieces = [piece for word in words for piece in _Words.wordsep_re.split(word) if piece]
+        needed.joints.append(max(map(cell_len, pieces), default=0))
+        least = max(needed.joints[i], min(24, max(map(cell_len, words), default=0)))
         if column.numeric:
-            least.append(max(map(cell_len, (*told[0].split(), *told[1:])), default=0))
-        elif i == 0:
-            # it names the rows: only names as long as a run's are broken, behind their hyphens
-            pieces = [piece for word in words for piece in _Words.wordsep_re.split(word) if piece]
-            least.append(max(*map(cell_len, pieces), min(24, max(map(cell_len, words)))) if words else 0)
-        else:
-            # sentences need some words a line
-            least.append(max(min(24, max(map(cell_len, words), default=0)), min(16, widest[i])))
-    return least, widest
+            # figures are whole; a heading may be the name of a run
+            least = max(least, *map(cell_len, told[1:]), 0)
+        elif i:
+            # sentences need some words a line; the first column names the rows, and holds none
+            least = max(least, min(16, needed.widest[i]))
+        needed.least.append(least)
+    return needed
 
 
 def _widths(sheet: Sheet, width: int) -> list[int]:
     """Share out the width of a terminal: the narrowest column grows first, the longest words are broken first."""
-    found, widest = _needed(sheet)
+    joints, found, widest = _needed(sheet)
     texts = [i for i, column in enumerate(sheet.columns) if not column.numeric]
     room = width - 1 - sum(least + 3 for least in found)
-    while room < 0 and (long := [i for i in texts if found[i] > 8]):
-        found[max(long, key=found.__getitem__)] -= 1
-        room += 1
+    # names are broken at their joints, those of rows last; where that is not enough, anywhere
+    for giving, floors in ((texts[1:], joints), (texts, joints), (texts, [0] * len(found))):
+        while room < 0 and (long := [i for i in giving if found[i] > max(8, floors[i])]):
+            found[max(long, key=found.__getitem__)] -= 1
+            room += 1
     while room > 0 and (broken := [i for i, least in enumerate(found) if least < widest[i]]):
         found[min(broken, key=found.__getitem__)] += 1
         room -= 1
@@ -135,7 +148,9 @@ def rich_table(sheet: Sheet, width: int = 120) -> "Group":
             shown = "\n".join(_Words(room, break_on_hyphens=long).wrap(shown))
         return Text(shown, style=style)
 
-    told = [*sheet.notes, *([f"No room here for: {', '.join(left_out)}."] if left_out else [])]
+    # a heading may hold a comma
+    between = "; " if any("," in heading for heading in left_out) else ", "
+    told = [*sheet.notes, *([f"No room here for: {between.join(left_out)}."] if left_out else [])]
     # of a narrow table, the title and the notes would be folded to its width
     title = [Text(isolated(sheet.title), style="italic")] if sheet.title else []
     table = Table()
@@ -149,7 +164,7 @@ def rich_table(sheet: Sheet, width: int = 120) -> "Group":
     return Group(*title, table, *(Text(isolated(note), style="dim") for note in told))
 
 
-_STYLES = {"best": "bold", "dim": "dim", "": ""}
+_STYLES = {"best": "bold", "over": "bold red", "dim": "dim", "": ""}
 
 
 def to_md(sheets: Sequence[Sheet]) -> str:

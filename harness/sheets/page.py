@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+RARELY = 6
+"""Columns that are this spare wait in a page until they are asked for: else a table is far wider than the screen."""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -57,6 +60,7 @@ def to_html(
         sheets=sheets,
         drawings=drawings,
         drawn_of=drawn_of,
+        rarely=RARELY,
         head=head,
         about=f"harness {version('vlrm-harness')} · {datetime.now(UTC):%Y-%m-%d}",
         embedded=SYNTHETIC,

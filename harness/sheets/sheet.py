@@ -1,14 +1,15 @@
 """A table of figures: what every format shows, with the figures themselves beside the words."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 Holds = Literal["text", "count", "share", "number"]
 """What a column holds: words, whole numbers, shares from 0 to 1 (shown in percent), other figures."""
 
-Mark = Literal["", "best", "dim"]
-"""How a cell stands out: `best` of its column, or `dim` for what matters less."""
+Mark = Literal["", "best", "over", "dim"]
+"""How a cell stands out: `best` of its column, `over` what there is room for, or `dim` for what matters less."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ def text(value: str, mark: Mark = "") -> Cell:
 def count(value: int | None) -> Cell:
     """Make a cell of a whole number."""
     return Cell(value, "–" if value is None else str(value))
+
+
+def sheet_of(title: str, columns: Sequence[Column], *groups: Iterable[Sequence[str | Cell]]) -> Sheet:
+    """Make a table of words: of each group its rows."""
+    made = (
+        tuple(tuple(text(cell) if isinstance(cell, str) else cell for cell in row) for row in group) for group in groups
+    )
+    return Sheet(title, tuple(columns), tuple(made))
 
 
 def figure_of(value: float | None) -> float | None:

@@ -141,7 +141,9 @@ class RunConsole:
             # a check that found nothing is no news
             return
         took = Text("from the cache", "dim") if record.cached else Text(seconds(record.seconds))
-        told = f"  {self._name(record.stage, record.seed):<28} {summary(record.info):<46} "
+        # what came out is padded as far as what it took still fits the line
+        room = max(0, min(46, self.console.width - 46))
+        told = f"  {self._name(record.stage, record.seed):<28} {summary(record.info):<{room}} "
         self.console.print(Text(told).append_text(took))
 
     def remark(self, line: str) -> None:

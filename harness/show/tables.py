@@ -29,7 +29,8 @@ def results_sheets(results: Sequence[tuple[str, TaskResult]], names: Sequence[st
     for name, (_, result) in zip(named, results, strict=True):
         cells = (_figure(result.estimate(metric), metric, i == 0) for i, (metric, _) in enumerate(metrics))
         rows.append((name, *cells))
-    columns = (Column("recipe"), *(Column(metric.heading, "number", spare) for metric, spare in metrics))
+    named_by = "recipe" if any(result.run.config.get("recipe") for _, result in results) else "judge"
+    columns = (Column(named_by), *(Column(metric.heading, "number", spare) for metric, spare in metrics))
     sheets = [Sheet(title_of(first), columns, (tuple(rows),))]
     return sheets if len(slices) <= WIDE else [*sheets, _by_slice([result for _, result in results], named, slices)]
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
+import scipy
 
 from harness.stats.sums import FloatArray
 
@@ -26,4 +26,4 @@ def mcnemar(baseline: FloatArray, candidate: FloatArray) -> McNemar:
     both = ~np.isnan(baseline) & ~np.isnan(candidate)
     right_b, right_c = baseline[both] == 1, candidate[both] == 1
     only_b, only_c = int((right_b & ~right_c).sum()), int((right_c & ~right_b).sum())
-    return McNemar(only_b, only_c, min(1.0, float(2 * special.bdtr(min(only_b, only_c), only_b + only_c, 0.5))))
+    return McNemar(only_b, only_c, min(1.0, float(2 * scipy.special.bdtr(min(only_b, only_c), only_b + only_c, 0.5))))

@@ -13,7 +13,9 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
+
+# its submodule is loaded at the first use: of figures that are remembered, there is none
+import scipy
 
 from harness.stats.sums import FloatArray
 
@@ -39,21 +41,21 @@ def tail(distance: float, parts: Sequence[Part]) -> float:
     """Give the two-sided p of an estimate at `distance` from what is tested."""
     parts = [part for part in parts if part.variance > 0]
     if len(parts) == 1:
-        return float(2 * special.stdtr(parts[0].df, -abs(distance) / parts[0].variance ** 0.5))
+        return float(2 * scipy.special.stdtr(parts[0].df, -abs(distance) / parts[0].variance ** 0.5))
     deviations, weights = _normals(parts)
-    return float(2 * (weights * special.ndtr(-abs(distance) / deviations)).sum())
+    return float(2 * (weights * scipy.special.ndtr(-abs(distance) / deviations)).sum())
 
 
 def reach(level: float, parts: Sequence[Part]) -> float:
     """Give the half-width of the two-sided interval at `level`."""
     parts = [part for part in parts if part.variance > 0]
     if len(parts) == 1:
-        return float(special.stdtrit(parts[0].df, (1 + level) / 2) * parts[0].variance ** 0.5)
+        return float(scipy.special.stdtrit(parts[0].df, (1 + level) / 2) * parts[0].variance ** 0.5)
     deviations, weights = _normals(parts)
     # the tail is convex and heavier than a normal's: Newton's steps from there never overshoot
-    distance: float = float(special.ndtri((1 + level) / 2)) * sum(part.variance for part in parts) ** 0.5
+    distance: float = float(scipy.special.ndtri((1 + level) / 2)) * sum(part.variance for part in parts) ** 0.5
     for _ in range(60):
-        excess = 2 * (weights * special.ndtr(-distance / deviations)).sum() - (1 - level)
+        excess = 2 * (weights * scipy.special.ndtr(-distance / deviations)).sum() - (1 - level)
         slope = 2 * (weights / deviations * np.exp(-((distance / deviations) ** 2) / 2)).sum() / np.sqrt(2 * np.pi)
         step = float(excess / slope)
         distance += step
@@ -77,4 +79,4 @@ def _scales(df: float) -> tuple[FloatArray, FloatArray]:
     """Give points and weights of df/χ²(df), whose normals mix to a t: the trapezoid rule on normal scores."""
     score = np.linspace(-7, 7, NODES)
     weights = np.exp(-(score**2) / 2)
-    return df / special.chdtri(df, special.ndtr(-score)), weights / weights.sum()
+    return df / scipy.special.chdtri(df, scipy.special.ndtr(-score)), weights / weights.sum()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
+import scipy
 
 from harness.stats.intervals import Estimate
 from harness.stats.mixture import Part, reach
@@ -92,7 +92,9 @@ def left_open(squares: FloatArray, share: float = 0.8) -> tuple[float, float, fl
     """
     spread = float(((squares - squares.mean()) ** 2).sum())
     df = max(1.0, min(len(squares) - 1.0, 2 * float(squares.sum()) ** 2 / spread)) if spread else len(squares) - 1.0
-    middle, low, high = (df / float(special.chdtri(df, above)) for above in (0.5, (1 - share) / 2, (1 + share) / 2))
+    middle, low, high = (
+        df / float(scipy.special.chdtri(df, above)) for above in (0.5, (1 - share) / 2, (1 + share) / 2)
+    )
     return middle, low, high
 
 
@@ -118,4 +120,4 @@ def chance_to_show(effect: float, design: Design, level: float = 0.95) -> float:
     parts = design.parts()
     error = sum(part.variance for part in parts) ** 0.5
     half = reach(level, parts)
-    return float(special.ndtr((effect - half) / error) + special.ndtr((-effect - half) / error))
+    return float(scipy.special.ndtr((effect - half) / error) + scipy.special.ndtr((-effect - half) / error))

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from harness.stats.sums import Clusters, FloatArray, Sums, figure, gradient
 
@@ -150,8 +150,8 @@ def bca(value: float, replicates: FloatArray, left_out: FloatArray, level: float
     spread = float((deviations**2).sum())
     if len(kept) < 2 or not 0 < below < 1 or not spread > 0:
         return math.nan, math.nan
-    bias = special.ndtri(below)
+    bias = scipy.special.ndtri(below)
     acceleration = float((deviations**3).sum()) / (6 * spread**1.5)
-    scores = bias + special.ndtri([(1 - level) / 2, (1 + level) / 2])
-    low, high = np.quantile(kept, special.ndtr(bias + scores / (1 - acceleration * scores)))
+    scores = bias + scipy.special.ndtri([(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(kept, scipy.special.ndtr(bias + scores / (1 - acceleration * scores)))
     return float(low), float(high)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ExitCode, HarnessError
 from harness.registry import list_baselines, list_runs, results_root
+from harness.verbs.showing import show_sheet
 
 if TYPE_CHECKING:
     from harness.training.cache import Entry
@@ -23,22 +24,23 @@ def cache(options: Namespace) -> ExitCode:
 
 def _list(found: "list[Entry]", options: Namespace, screen: Any) -> ExitCode:
     """Show the cache by stage, or each artifact."""
-    from harness.verbs.listing import plain_table
+    from harness.sheets.sheet import Column, sheet_of
 
-    now, title = time.time(), f"{results_root() / 'cache'}: {_size(found)}"
+    now, title, rows = time.time(), f"{results_root() / 'cache'}: {_size(found)}", list[tuple[str, ...]]()
     if options.every:
-        table = plain_table(title, "artifact", "size", "last used", "runs that name it")
+        columns = [Column("artifact"), Column("size", "count"), Column("last used"), Column("runs that name it")]
         for entry in found:
             state = " (stopped)" if entry.unfinished else ""
-            table.add_row(entry.path.name + state, _size([entry]), _ago(now, entry), ", ".join(entry.runs) or "none")
+            rows.append((entry.path.name + state, _size([entry]), _ago(now, entry), ", ".join(entry.runs) or "none"))
     else:
-        table = plain_table(title, "stage", "artifacts", "size", "named by no run", "last used")
+        counted = ("artifacts", "size", "named by no run")
+        columns = [Column("stage"), *(Column(name, "count") for name in counted), Column("last used", spare=1)]
         for stage in sorted({entry.stage for entry in found}):
             own = [entry for entry in found if entry.stage == stage]
             latest = max(own, key=lambda entry: entry.used)
             free = _size([entry for entry in own if not entry.runs])
-            table.add_row(stage, str(len(own)), _size(own), free, _ago(now, latest))
-    screen.print(table)
+            rows.append((stage, str(len(own)), _size(own), free, _ago(now, latest)))
+    show_sheet(screen, sheet_of(title, columns, rows))
     return ExitCode.OK
 
 

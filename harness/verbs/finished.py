@@ -4,10 +4,14 @@ import os
 import sys
 from argparse import Namespace
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import ExitCode, HarnessError, unknown
 from harness.registry import content_roots, find_run, list_runs, results_root
 from harness.verbs.showing import format_of, read_results, write_sheets, write_text
+
+if TYPE_CHECKING:
+    from harness.sheets.sheet import Cell
 
 
 def compare(options: Namespace) -> ExitCode:
@@ -53,14 +57,13 @@ def compare(options: Namespace) -> ExitCode:
 def diff(options: Namespace) -> ExitCode:
     """Show the settings in which runs differ; they need not be finished."""
     from harness.comparing.apart import settings_apart
-    from harness.comparing.findings import setting
     from harness.records import RunFolder
     from harness.sheets.sheet import Column, Sheet, text
 
     runs = [RunFolder(find_run(name)).read_run() for name in options.runs]
     apart = settings_apart(*runs)
     columns = (Column("setting"), *(Column(name) for name in options.runs))
-    rows = tuple((text(key), *(text(setting(value)) for value in values)) for key, values in sorted(apart.items()))
+    rows = tuple((text(key), *(_told(key, value) for value in values)) for key, values in sorted(apart.items()))
     told = (
         "They have the same settings."
         if not rows
@@ -68,6 +71,16 @@ def diff(options: Namespace) -> ExitCode:
     )
     write_sheets([Sheet("settings that differ", columns, (rows,), (told,))], options, verdicts=False)
     return ExitCode.OK
+
+
+def _told(key: str, value: Any) -> "Cell":
+    """Write the value of a setting; of the hash of the code, as much as tells it from others."""
+    from harness.comparing.apart import CODE
+    from harness.comparing.findings import setting
+    from harness.sheets.sheet import Cell
+
+    shown = setting(value)
+    return Cell(shown, shown[:12] if key == CODE else shown)
 
 
 def power(options: Namespace) -> ExitCode:

@@ -3,10 +3,14 @@
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from harness.errors import DataError, ExitCode, HarnessError
 from harness.registry import content_roots, described_recipe, list_runs, results_root
+from harness.verbs.showing import show_sheet
+
+if TYPE_CHECKING:
+    from harness.sheets.sheet import Sheet
 
 
 def ls(options: Namespace) -> ExitCode:
@@ -18,7 +22,7 @@ def ls(options: Namespace) -> ExitCode:
             f"Words and --format belong to `harness ls runs`, not to `harness ls {options.kind}`.", "Leave them out."
         )
     roots = content_roots(options.include_path)
-    lister: dict[str, Callable[[], Any]] = {
+    lister: dict[str, Callable[[], Sheet | str]] = {
         "tasks": lambda: _list_tasks(roots),
         "recipes": lambda: _list_recipes(roots),
         "profiles": lambda: _list_profiles(roots),
@@ -28,82 +32,78 @@ def ls(options: Namespace) -> ExitCode:
         "baselines": _list_baselines,
     }
     found = lister[options.kind]()
-    # lines are left whole, so that a name can be copied
-    Screen().print(found, soft_wrap=isinstance(found, str))
+    if isinstance(found, str):
+        # lines are left whole, so that a name can be copied
+        Screen().print(found, soft_wrap=True)
+    else:
+        show_sheet(Screen(), found)
     return ExitCode.OK
 
 
-def plain_table(title: str, *columns: str) -> Any:
-    """Begin a table of words."""
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    return table
-
-
-def _list_tasks(roots: Sequence[Path]) -> Any:
+def _list_tasks(roots: Sequence[Path]) -> "Sheet":
     from harness.registry import find_tasks, group_of, read_task
+    from harness.sheets.sheet import Column, sheet_of
 
-    table = plain_table("tasks", "task", "what is asked; source, items", "protocols, the default first")
-    table.columns[0].no_wrap = True
+    groups = []
     for name, path in sorted(find_tasks(roots).items()):
         if tasks := group_of(path):
-            table.add_row(name, f"all of {', '.join(tasks)}", "")
+            groups.append([(name, f"all of {', '.join(tasks)}", "")])
         else:
             task = read_task(path)
-            about = f"{task.summary}\n{task.source}\n{task.items} items; licence: {task.licence or 'not known'}"
-            table.add_row(name, about, ", ".join(task.protocols))
-        table.add_section()
-    return table
+            about = (task.source, f"{task.items} items; licence: {task.licence or 'not known'}")
+            groups.append([(name, task.summary, ", ".join(task.protocols)), *(("", line, "") for line in about)])
+    columns = (Column("task"), Column("what is asked; source, items"), Column("protocols, the default first"))
+    return sheet_of("tasks", columns, *groups)
 
 
-def _list_recipes(roots: Sequence[Path]) -> Any:
+def _list_recipes(roots: Sequence[Path]) -> "Sheet":
     from harness.registry import find_recipes
+    from harness.sheets.sheet import Column, sheet_of
 
-    table = plain_table("recipes", "recipe", "what it does", "compared with")
-    for name in sorted(find_recipes(roots)):
-        summary, baseline = described_recipe(name, roots)
-        table.add_row(name, summary, baseline or "–")
-    return table
+    described = [(name, *described_recipe(name, roots)) for name in sorted(find_recipes(roots))]
+    rows = [(name, summary, baseline or "–") for name, summary, baseline in described]
+    return sheet_of("recipes", (Column("recipe"), Column("what it does"), Column("compared with")), rows)
 
 
-def _list_profiles(roots: Sequence[Path]) -> Any:
+def _list_profiles(roots: Sequence[Path]) -> "Sheet":
     from harness.registry import find_profiles, load_profile
+    from harness.sheets.sheet import Column, sheet_of
 
-    table = plain_table("profiles", "profile", "what it fixes")
-    for name in sorted(find_profiles(roots)):
-        table.add_row(name, str(load_profile(name, roots).get("description", "")))
-    return table
+    names = sorted(find_profiles(roots))
+    rows = [(name, str(load_profile(name, roots).get("description", ""))) for name in names]
+    return sheet_of("profiles", (Column("profile"), Column("what it fixes")), rows)
 
 
-def _list_sweeps(roots: Sequence[Path]) -> Any:
+def _list_sweeps(roots: Sequence[Path]) -> "Sheet":
     from harness.registry import find_sweeps
+    from harness.sheets.sheet import Column, sheet_of
     from harness.sweep.file import read_sweep
 
-    table = plain_table("sweeps", "sweep", "what it asks", "cells", "seeds")
+    rows = []
     for name, path in sorted(find_sweeps(roots).items()):
         try:
             sweep = read_sweep(path)
         except HarnessError as error:
-            table.add_row(name, f"unreadable: {error.problem}", "", "")
+            rows.append((name, f"unreadable: {error.problem}", "", ""))
             continue
-        table.add_row(name, sweep.asks, str(len(sweep.cells)), ",".join(map(str, sweep.file.seeds)))
-    return table
+        rows.append((name, sweep.asks, str(len(sweep.cells)), ",".join(map(str, sweep.file.seeds))))
+    columns = (Column("sweep"), Column("what it asks"), Column("cells", "count"), Column("seeds"))
+    return sheet_of("sweeps", columns, rows)
 
 
-def _list_preferences(roots: Sequence[Path]) -> Any:
+def _list_preferences(roots: Sequence[Path]) -> "Sheet":
     from harness.registry import find_preferences, load_preferences
+    from harness.sheets.sheet import Column, sheet_of
 
-    table = plain_table("preferences", "source", "what it holds; where, licence", "shares questions with")
-    table.columns[0].no_wrap = True
+    groups = []
     for name in sorted(find_preferences(roots)):
         source = load_preferences(name, roots)
-        where = f"{source.hub}@{source.revision}" if source.revision else source.hub
-        table.add_row(name, f"{source.summary}\n{where}\nlicence: {source.licence}", ", ".join(source.overlap) or "–")
-        table.add_section()
-    return table
+        # of a commit, as much as tells it from others
+        where = f"{source.hub}@{source.revision[:12]}" if source.revision else source.hub
+        about = (where, f"licence: {source.licence}")
+        groups.append([(name, source.summary, ", ".join(source.overlap) or "–"), *(("", line, "") for line in about)])
+    columns = (Column("source"), Column("what it holds; where, licence"), Column("shares questions with"))
+    return sheet_of("preferences", columns, *groups)
 
 
 def _runs(options: Namespace) -> str:
@@ -128,24 +128,24 @@ def _runs(options: Namespace) -> str:
     return "\n".join([f"runs in {where}, newest first", *lines(found)])
 
 
-def _list_baselines() -> Any:
-    from rich.text import Text
-
+def _list_baselines() -> "Sheet":
     from harness.records import RunFolder
     from harness.records.acceptance import changed, history
     from harness.registry import baselines_root, list_baselines
-    from harness.texts import harmless
+    from harness.sheets.sheet import Column, sheet_of
 
-    table = plain_table(f"baselines in {baselines_root()}", "baseline", "run", "accepted", "reason")
+    rows = []
     for path in list_baselines():
         try:
             run, accepted = RunFolder(path).read_run(), history(path)
         except DataError as error:
-            table.add_row(path.name, f"unreadable: {error.problem}", "", "")
+            rows.append((path.name, f"unreadable: {error.problem}", "", ""))
             continue
         last = accepted[-1] if accepted else None
-        when = last.date if last else "never: copied by hand"
+        # the day; accepted.json has the second
+        when = last.date[:10] if last else "never: copied by hand"
         if what := changed(path):
             when += f"; changed since, by hand: {what}"
-        table.add_row(path.name, Text(harmless(run.name)), when, Text(harmless(last.reason)) if last else "")
-    return table
+        rows.append((path.name, run.name, when, last.reason if last else ""))
+    columns = (Column("baseline"), Column("run"), Column("accepted"), Column("reason"))
+    return sheet_of(f"baselines in {baselines_root()}", columns, *([row] for row in rows))

@@ -9,12 +9,13 @@ from harness.errors import ExitCode
 from harness.extras import require
 from harness.registry import Recipe, content_roots, load_profile, load_recipe, results_root
 from harness.settings import SECTIONS, ComputingSection
-from harness.verbs.listing import plain_table
+from harness.verbs.showing import show_sheet
 
 if TYPE_CHECKING:
     from harness.planning.machine import Machine
     from harness.planning.plan import Need, Plan
     from harness.planning.walk import Step
+    from harness.sheets.sheet import Sheet
 
 GIB = 2**30
 
@@ -79,7 +80,7 @@ def show_plan(console: Any, plan: "Plan") -> None:
 
     _show_models(console, plan)
     show_stages(console, plan.steps, plan)
-    console.print(_memoryplain_table(plan))
+    show_sheet(console, _memory_sheet(plan))
     for sentence in _sums(plan):
         console.print(sentence, soft_wrap=True)
     for sentence in remarks(plan):
@@ -89,12 +90,11 @@ def show_plan(console: Any, plan: "Plan") -> None:
 def _show_models(console: Any, plan: "Plan") -> None:
     from harness.planning.assumptions import assumptions
     from harness.planning.memory import seen
+    from harness.sheets.sheet import Column, sheet_of
 
-    table = plain_table("models", "model", "parameters", "configuration from")
-    table.columns[1].justify = "right"
-    for name, architecture in plan.models.items():
-        table.add_row(name, f"{architecture.parameters:,}", architecture.source)
-    console.print(table)
+    columns = (Column("model"), Column("parameters", "count"), Column("configuration from"))
+    rows = [(name, f"{found.parameters:,}", found.source) for name, found in plan.models.items()]
+    show_sheet(console, sheet_of("models", columns, rows))
     judge = plan.config.judge
     if plan.trained and judge:
         whole = plan.models[judge.model].parameters
@@ -110,20 +110,22 @@ def _show_models(console: Any, plan: "Plan") -> None:
 
 def show_stages(console: Any, steps: Iterable["Step"], plan: "Plan | None" = None) -> None:
     """Print each stage: whether the cache has it, what it works on, and how long it takes where that is known."""
+    from harness.sheets.sheet import Column, sheet_of
+
     needs = plan.needs if plan else ()
     timed = any(need.hours is not None for need in needs)
-    table = plain_table("stages", "stage, seed", "cache", "what", *(["tokens", "hours"] if plan else []))
-    for column in table.columns[3:]:
-        column.justify = "right"
+    columns = [Column("stage, seed"), Column("cache"), Column("what")]
+    columns += [Column("tokens", "count", spare=1)] * bool(plan) + [Column("hours", "number")] * timed
+    rows = []
     for step in steps:
         row = [step.stage if step.seed is None else f"{step.stage} {step.seed}", step.state, _work(step)]
         if plan:
             theirs = [need for need in needs if need.step is step]
             tokens = max((need.tokens for need in theirs), default=0)
             hours = sum(need.hours or 0.0 for need in theirs)
-            row += [f"{tokens:,}" if tokens else "", f"{hours:.1f}" if theirs and timed else ""]
-        table.add_row(*row)
-    console.print(table)
+            row += [f"{tokens:,}" if tokens else ""] + [f"{hours:.1f}" if theirs else ""] * timed
+        rows.append(row)
+    show_sheet(console, sheet_of("stages", columns, rows))
 
 
 COUNTED = (("rows", "updates"), ("answers",), ("judgments",), ("captioned",), ("kept",), ("pairs",))
@@ -136,23 +138,21 @@ def _work(step: "Step") -> str:
     return counts if step.state == "cached" or not counts else f"~ {counts}"
 
 
-def _memoryplain_table(plan: "Plan") -> Any:
+def _memory_sheet(plan: "Plan") -> "Sheet":
     """Set out the GiB of each GPU: of each stage the model that needs most."""
-    table = plain_table(
-        f"GiB on each GPU, of {plan.machine.memory:.0f}" if plan.machine.gpus else "GiB of main memory",
-        "stage", "weights", "gradients", "optimiser", "activations", "in all",
-    )  # fmt: skip
-    for column in table.columns[1:]:
-        column.justify = "right"
-    from rich.text import Text
+    from harness.sheets.sheet import Cell, Column, sheet_of, text
 
+    title = f"GiB on each GPU, of {plan.machine.memory:.0f}" if plan.machine.gpus else "GiB of main memory"
+    parts = ("weights", "gradients", "optimiser", "activations")
+    columns = [Column("stage"), *(Column(part, "number", spare=1) for part in parts), Column("in all", "number")]
+    rows = list[tuple[str | Cell, ...]]()
     for need in _largest_of_each(plan):
-        parts = (need.memory.weights, need.memory.gradients, need.memory.optimiser, need.memory.activations)
-        cells = [f"{value / GIB:.1f}" if value else "" for value in parts]
+        values = [getattr(need.memory, part) for part in parts]
+        cells = [f"{value / GIB:.1f}" if value else "" for value in values]
         over = need.memory.total > plan.machine.memory * GIB
-        total = f"{need.memory.total / GIB:.1f}"
-        table.add_row(need.step.stage, *cells, Text(total, "bold red") if over else total)
-    return table
+        total = text(f"{need.memory.total / GIB:.1f}", "over" if over else "")
+        rows.append((need.step.stage, *cells, total))
+    return sheet_of(title, columns, rows)
 
 
 def _largest_of_each(plan: "Plan") -> list["Need"]:

@@ -34,13 +34,20 @@ def write_sheets(
 
         console = Screen()
         for sheet in sheets:
-            console.print(formats.rich_table(replace(sheet, notes=()), console.width))
+            show_sheet(console, replace(sheet, notes=()))
             if sheet.notes and verdicts:
                 say_verdict(console, sheet.notes[0], sheet.notes[1:])
             else:
                 say_remarks(console, sheet.notes)
         return
     write_text(to_html(sheets, head=head) if name == "html" else formats.TEXTS[name](sheets), options)
+
+
+def show_sheet(console: Any, sheet: "Sheet") -> None:
+    """Print one table with its notes."""
+    from harness.sheets.formats import rich_table
+
+    console.print(rich_table(sheet, console.width))
 
 
 def write_text(told: str, options: Namespace) -> None:
@@ -80,16 +87,15 @@ def read_results(options: Namespace, *names: str) -> list["TaskResult"]:
 
 def show_task(console: Any, rows: list[tuple[str, "TaskResult"]]) -> None:
     """Print the figures of a run's task, beside other runs', and what there is to know about them."""
-    from harness.sheets.formats import rich_table
     from harness.show.tables import notes, results_sheets, vote_curve
 
     _, result = rows[0]
     for sheet in results_sheets(rows):
-        console.print(rich_table(sheet, console.width))
+        show_sheet(console, sheet)
     for note in notes(result):
         console.print(note)
     if (curve := vote_curve(result)) is not None:
-        console.print(rich_table(curve, console.width))
+        show_sheet(console, curve)
 
 
 def say_verdict(console: Any, sentence: str, remarks: Sequence[str]) -> None:

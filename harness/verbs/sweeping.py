@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness.errors import ExitCode, HarnessError, NotApplicableError, RunIncompleteError, last_words
 from harness.extras import require
 from harness.registry import Recipe, content_roots, find_sweep, load_recipe, results_root
-from harness.verbs.listing import plain_table
-from harness.verbs.showing import format_of, write_sheets
+from harness.verbs.showing import format_of, show_sheet, write_sheets
 
 if TYPE_CHECKING:
     from harness.config import RunConfig
@@ -128,13 +127,12 @@ def _why(job: "Job", code: int) -> str:
 def _dry_run(asked: "Sweep", planned: Sequence[Planned], roots: Sequence[Path]) -> ExitCode:
     """List cells, runs that are done, and the stages that are owed: those that no earlier cell will have made."""
     from harness.planning.plan import is_complete, stages_of
+    from harness.sheets.sheet import Column, sheet_of
     from harness.show.console import Screen
 
     console = Screen()
     console.print(asked.asks, style="bold", soft_wrap=True)
-    table = plain_table(f"{asked.name}: {len(planned)} cells", "cell", "state", "stages owed", "run")
-    table.columns[2].justify = "right"
-    known, owed = set[str](), 0
+    rows, known, owed = [], set[str](), 0
     for each in planned:
         done, begun = is_complete(each.folder.path), each.folder.exists()
         steps = () if done else stages_of(each.config, each.recipe, roots, results_root() / "cache", each.folder.path)
@@ -142,8 +140,9 @@ def _dry_run(asked: "Sweep", planned: Sequence[Planned], roots: Sequence[Path]) 
         new = [key for key in keys if key not in known]
         known, owed = known | set(new), owed + len(new)
         state = "complete" if done else "unfinished" if begun else "to be made"
-        table.add_row(each.cell.label, state, str(len(new)), each.folder.name)
-    console.print(table)
+        rows.append((each.cell.label, state, str(len(new)), each.folder.name))
+    columns = (Column("cell"), Column("state"), Column("stages owed", "count"), Column("run", spare=1))
+    show_sheet(console, sheet_of(f"{asked.name}: {len(planned)} cells", columns, rows))
     console.print(f"{owed} stages are owed in all; each cell's are those that no earlier one will have made.")
     return ExitCode.OK
 

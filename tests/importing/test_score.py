@@ -302,6 +302,14 @@ def test_answers_that_a_protocol_needs_and_the_file_lacks_are_told_and_exit_4(tm
     path = write(tmp_path / "out.jsonl", [LOST, official("mmmu-5", 2)])
     error = refused(capsys, path, "--protocol", protocol, code=4)
     assert "that" in error
+    assert "the first is item 'mmmu-5'" in error
+
+
+def test_of_two_items_with_one_id_the_missing_one_is_named_by_what_tells_them_apart(tmp_path: Path, capsys) -> None:
+    twice = [item("mmmu-5"), item("mmmu-5") | {"query": "Another question?"}]
+    data = write(tmp_path / "bench.jsonl", [*twice, item("mmmu-6")])
+    path = write(tmp_path / "answers.jsonl", [plain("mmmu-6", 1, [0, 1])])
+    error = refused(capsys, path, "--data", str(data), "--protocol", "both-orders", code=4)
     assert "the first is item 'vlrewardbench/mmmu-5#" in error
 
 

@@ -253,3 +253,12 @@ def test_a_long_latex_table_goes_on_in_another_and_loses_no_row() -> None:
     assert re.findall(r"run\dx\d+", written) == [row[0].shown for group in groups for row in group]
     assert written.count("the note") == 1
     assert written.count("midrule") == 4, "one below each heading, one between the groups"
+
+
+def test_a_page_keeps_rarely_needed_columns_back_and_names_them() -> None:
+    columns = (Column("run"), Column("rank", "count", spare=1), Column("data", spare=10), Column("<b>", spare=11))
+    written = to_html([Sheet("t", columns, (((text("a"), text("1"), text("toy"), text("x")),),))])
+    assert "Also show: <bdi>data; &lt;b&gt;</bdi>" in written
+    # they are there all the same, for a search
+    assert written.count('class="text spare"') == 4
+    assert "Also show" not in to_html([Sheet("t", columns[:2], (((text("a"), text("1")),),))])

@@ -2,6 +2,8 @@
 
 import io
 
+import pytest
+
 from harness.records.run import StageRecord
 from harness.show.console import EVERY, RunConsole, Screen
 
@@ -54,6 +56,15 @@ def test_a_long_stage_says_how_far_it_is_and_a_short_one_nothing() -> None:
     screen.tell()
     assert len(lines(out)) == 4
     assert screen.where() == ""
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_what_a_stage_took_stands_on_its_line(width: int) -> None:
+    out = io.StringIO()
+    screen = RunConsole(Screen(file=out, width=width), clock=Clock())
+    for cached in (True, False):
+        screen.end(StageRecord(stage="sft", seed=1, key="", cached=cached, seconds=83, peak_mb=1, info={"rows": 4800}))
+    assert [line.split("rows")[1].strip() for line in lines(out)] == ["from the cache", "1 min 23 s"]
 
 
 def test_a_bar_that_is_given_another_total_begins_anew() -> None:

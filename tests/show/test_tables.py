@@ -10,11 +10,12 @@ from harness.comparing.findings import candidates, differences
 from harness.counting.cache import Cache
 from harness.counting.results import load_result
 from harness.records import RunFolder
-from harness.registry import published_root
+from harness.registry import content_roots, published_root
 from harness.sheets.formats import fitting, rich_table
-from harness.sheets.sheet import Sheet
+from harness.sheets.sheet import Column, Sheet, sheet_of
 from harness.show.leaderboard import collect, leaderboard, published, published_sheet
 from harness.show.tables import results_sheets
+from harness.verbs import listing
 from tests.toys import ROOT
 
 
@@ -57,3 +58,40 @@ def test_in_any_terminal_every_row_keeps_its_name_and_no_word_is_broken(sheets: 
         kept, left_out = fitting(sheet, width)
         assert all(cell.shown in drawn for row in kept.rows for cell in row[1:2])
         assert ("No room here for: " in drawn) == bool(left_out)
+
+
+LISTED = ("tasks", "recipes", "profiles", "sweeps", "preferences")
+RUN = "high-confidence-embedded-vlrewardbench-775104fd"
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 100, 160])
+def test_tables_of_words_break_them_at_joints_alone(width: int) -> None:
+    columns = (Column("setting"), Column(RUN), Column("carevl-embedded-vlrewardbench-df096494"))
+    by_source = sheet_of("by source", [Column("source"), Column(f"{RUN} candidate", "number")], [("describe", "43.4")])
+    settings = sheet_of(
+        "settings", columns, [("scoring.weights.caption_support", "1.0", "Qwen/Qwen2.5-VL-7B-Instruct")]
+    )
+    for sheet in [*(getattr(listing, f"_list_{name}")(content_roots()) for name in LISTED), settings, by_source]:
+        console = Console(file=io.StringIO(), width=width, color_system=None)
+        console.print(rich_table(sheet, width))
+        drawn = console.file.getvalue()  # type: ignore[attr-defined]
+        assert max(map(len, drawn.splitlines())) <= width
+        for place, column in enumerate(sheet.columns):
+            expected = " ".join([column.heading, *(row[place].shown for row in sheet.rows)]).split()
+            parts = iter(" ".join(cells(drawn, place)).split())
+            for word in expected:
+                told = next(parts)
+                while told != word:
+                    assert word.startswith(told), drawn
+                    assert told[-1] in "-/_@=,:.", drawn
+                    told += next(parts)
+        # the names of rows, where they are shorter than a run's, are whole
+        assert all(row[0].shown in drawn for row in sheet.rows if len(row[0].shown) <= 24), drawn
+
+
+def test_headings_that_hold_a_comma_are_told_apart_where_they_have_no_room() -> None:
+    columns = [Column("run"), *(Column(name, "number", spare=1) for name in ("Ave., ties out", "pooled"))]
+    console = Console(file=io.StringIO(), width=20, color_system=None)
+    console.print(rich_table(sheet_of("", columns, [("a" * 12, "1", "2")]), 20))
+    told = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert "No room here for: Ave., ties out; pooled." in told
