@@ -198,10 +198,10 @@ def _where(judgment: Judgment) -> str:
 
 
 def _p_as_written(judgment: Judgment) -> bool:
-    """Tell whether P(first) is there and on the side of the verdict, where there is a verdict."""
-    if judgment.reading not in ("first", "second"):
-        return True
+    """Tell whether P(first) is there and on the side of the verdict, and on none where none is better."""
     p = judgment.p_first
+    if judgment.reading not in ("first", "second"):
+        return not judgment.read or p is None or p == 0.5
     return p is not None and (p == 0.5 or (p > 0.5) == (judgment.reading == "first"))
 
 
