@@ -195,6 +195,18 @@ def another_protocol(folder: Path) -> None:
     record(folder, lambda run: run["tasks"][0].update(protocol="file-order"))
 
 
+def another_protocol_than_was_asked_for(folder: Path) -> None:
+    record(folder, lambda run: run["config"].update(protocols={TASK: "logprob"}))
+
+
+def a_protocol_that_is_a_list(folder: Path) -> None:
+    record(folder, lambda run: run["config"].update(protocols={TASK: ["both-orders"]}))
+
+
+def fingerprints_that_are_a_text(folder: Path) -> None:
+    record(folder, lambda run: run["config"].update(fingerprints="x"))
+
+
 def a_protocol_that_weighs(folder: Path) -> None:
     record(folder, lambda run: run["tasks"][0].update(protocol="logprob"))
 
