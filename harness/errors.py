@@ -72,6 +72,7 @@ DISK_FAILS = (
     errno.ENAMETOOLONG,
     errno.ENOTDIR,
     errno.EISDIR,
+    errno.ELOOP,
 )
 """The errors of a disk, or of its rights, that are the user's to mend."""
 

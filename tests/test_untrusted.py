@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from harness.bounded_yaml import parse, read_yaml
 from harness.cli import main
 from harness.config import redacted, without_secrets
+from harness.data.benchmark import Entry, make_item
 from harness.data.images import image_bytes, image_of
 from harness.data.tables import read_rows
 from harness.errors import DataError, HarnessError
@@ -194,6 +196,13 @@ def test_a_signal_ends_a_command_in_a_line_with_code_4(tmp_path: Path, number: i
         _, said = process.communicate(timeout=20)
     assert process.returncode == 4
     assert said == f"harness: stopped by {signal.Signals(number).name}; what is done is kept.\n"
+
+
+@pytest.mark.parametrize("name", ["source_id", "slice"])
+def test_a_name_longer_than_a_record_holds_is_a_line(name: str) -> None:
+    entry = Entry("a", "q", ("x", "y"), 0, "general")._replace(**{name: "x" * 2000})
+    with pytest.raises(DataError, match="Shorten it"):
+        make_item(entry, SimpleNamespace(task="toy"), "hash")
 
 
 def test_a_folder_that_is_called_blobs_is_no_hub(tmp_path: Path) -> None:

@@ -297,6 +297,10 @@ def _differences(
     return found
 
 
+AS_WRONG = {"score": "low", "untied_both": "untied"}
+"""Where answers without a verdict, or ties, are no wrong ones: the column in which they are."""
+
+
 def unread_as_wrong(comparison: Comparison, metric: Metric) -> Difference | None:
     """Give the difference in a metric where, on both sides, an answer without a verdict counts as wrong.
 
@@ -305,12 +309,13 @@ def unread_as_wrong(comparison: Comparison, metric: Metric) -> Difference | None
     """
     base, cand = comparison.baseline, comparison.candidate
     tallies = [*base.tallies.values(), *cand.tallies.values()]
-    if metric.columns != ("score",) or any("low" not in tally.columns for tally in tallies):
+    column, strict = metric.columns[-1], AS_WRONG.get(metric.columns[-1])
+    if strict is None or any(strict not in tally.columns for tally in tallies):
         return None
-    if all(np.array_equal(tally["low"], tally["score"]) for tally in tallies):
+    if all(np.array_equal(tally[strict], tally[column], equal_nan=True) for tally in tallies):
         return None
     shared = {item.item_id for item in base.items} & {item.item_id for item in cand.items}
-    pair = _Pair.of(metric._replace(columns=("low",)), base.restricted(shared), cand.restricted(shared))
+    pair = _Pair.of(metric._replace(columns=(strict,)), base.restricted(shared), cand.restricted(shared))
     return _differences(base.restricted(shared), cand.restricted(shared), [pair], comparison.level, 99, 0)[0]
 
 

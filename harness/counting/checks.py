@@ -3,6 +3,7 @@
 | what | must |
 | --- | --- |
 | items | be as many as the record says, each once, named by what they ask; all of the data set's have its fingerprint |
+| protocol | be the one that the configuration asks for |
 | presentations | be those that the protocol makes of these items |
 | judgments | answer each of them once a seed; an answer reads as the protocol's reader reads its text |
 | seeds | be those that were asked for, each with its checkpoint |
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import DataError, HarnessError, RunIncompleteError
-from harness.protocols import Protocol
+from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS
 from harness.records import Item, Judgment, Kind, Presentation, Reading, Run, RunFolder, item_id, shown_hash
 from harness.records.inventory import Inventory
@@ -71,6 +72,7 @@ class Evidence:
                 f"this harness has version {self.protocol.version}.",
                 "Run again, or use the harness that it was made with.",
             )
+        self._check_protocol()
         shown = self.folder.read_presentations(self.record.task)
         self._check_items(shown)
         self._check_presentations(shown)
@@ -81,6 +83,14 @@ class Evidence:
     def imported(self) -> bool:
         """Whether the judgments were made elsewhere."""
         return "judgments" in self.run.config
+
+    def _check_protocol(self) -> None:
+        """Refuse another protocol than the configuration's: orders are alike under several, figures are not."""
+        asked = (self.run.config.get("protocols") or {}).get(self.record.task, self.record.protocol)
+        if not isinstance(asked, str) or find_protocol(asked, self.record.kind).spec != self.protocol.spec:
+            _refusal(self.folder.path / "run.json")(
+                f"field 'protocol': it is {self.record.protocol!r}, and config.protocols asks for {asked!r}"
+            )
 
     def _check_items(self, shown: set[Presentation]) -> None:
         refuse = _refusal(self.folder.items_path(self.record.task))
@@ -203,10 +213,10 @@ def _where(judgment: Judgment) -> str:
 
 
 def _p_as_written(judgment: Judgment) -> bool:
-    """Tell whether P(first) is there and on the side of the verdict, where there is a verdict."""
-    if judgment.reading not in ("first", "second"):
-        return True
+    """Tell whether P(first) is there and on the side of the verdict, and on none where none is better."""
     p = judgment.p_first
+    if judgment.reading not in ("first", "second"):
+        return not judgment.read or p is None or p == 0.5
     return p is not None and (p == 0.5 or (p > 0.5) == (judgment.reading == "first"))
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from harness.data.canonical import read_columns, write_rows
 from harness.data.images import image_bytes, image_hash, image_or_name
 from harness.data.tables import Field, Row, checked_rows, identifier, speech, text
@@ -174,20 +176,29 @@ def describe(inventory: Inventory, source: str, benchmark: Benchmark) -> dict[st
 
 
 def make_item(entry: Entry, benchmark: Benchmark, image: str | None, name: str | None = None) -> Item:
-    """Make an item of an entry, with the hash of its image, or the image's name where only that is known."""
+    """Make an item of an entry, with the hash of its image, or the image's name where only that is known.
+
+    Raises:
+        DataError: if a name in it is longer than any name of a record.
+    """
     # an image of which only the name is known is another than any that was seen
     images = tuple(one if isinstance(one, str) else image_hash(one) for one in entry.images)
-    return Item(
-        item_id=item_id(f"{benchmark.task}/{entry.source_id}", entry.question, entry.responses, images),
-        source_id=entry.source_id,
-        question=entry.question,
-        responses=entry.responses,
-        label=entry.label,
-        slice=entry.slice,
-        cluster_id=GROUP + entry.cluster if entry.cluster else image or name,
-        image_hash=image,
-        images=images,
-    )
+    try:
+        return Item(
+            item_id=item_id(f"{benchmark.task}/{entry.source_id}", entry.question, entry.responses, images),
+            source_id=entry.source_id,
+            question=entry.question,
+            responses=entry.responses,
+            label=entry.label,
+            slice=entry.slice,
+            cluster_id=GROUP + entry.cluster if entry.cluster else image or name,
+            image_hash=image,
+            images=images,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        told = f"item {entry.source_id[:60]!r} of {benchmark.task}, {first['loc'][0]}: {first['msg']}"
+        raise DataError(f"{told} (got {str(first['input'])[:60]!r}).", "Shorten it in the data.") from None
 
 
 def without_images(benchmark: Benchmark) -> Benchmark:

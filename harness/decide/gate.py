@@ -123,7 +123,7 @@ def _doubt(comparison: Comparison, decisive: Difference, terms: Terms) -> str:
         low, high = (100 * end for end in (strict.estimate.low, strict.estimate.high))
         return f"Counted as wrong, answers without a verdict make it [{low:+.1f}, {high:+.1f}]"
     if (share := left_out(comparison)) > MOST_LEFT_OUT:
-        return f"The candidate leaves out {100 * share:.1f} % more of the items than the baseline"
+        return f"The candidate leaves out {100 * share:.1f} % more than the baseline"
     return ""
 
 

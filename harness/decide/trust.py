@@ -4,15 +4,17 @@ A candidate is a fresh run, so that what older records lack may be asked of it. 
 so, and are let through only where somebody means them.
 """
 
+import os
+
 from harness.comparing.apart import doubled_answers, same_answers
 from harness.comparing.comparison import Comparison
 from harness.counting.results import TaskResult
 from harness.errors import DataError, HarnessError
-from harness.records.acceptance import history
+from harness.records.acceptance import HISTORY, history
 from harness.registry import baselines_root
 
 MOST_LEFT_OUT = 0.01
-"""Share of the items that a candidate may leave out more than the baseline, where leaving out is not counted as wrong.
+"""Share of the items, or answers, that a candidate may leave out more than the baseline, where that is not wrong.
 Nothing of what is left out can be told from what was not wanted; a hundredth moves a share by a point at most."""
 
 
@@ -35,10 +37,21 @@ def refuse_untrusted(comparison: Comparison, same: bool, imported: bool) -> None
             f"{cand.run.name} holds judgments that were made elsewhere, in orders that nobody here drew.",
             "If that is meant, say --imported.",
         )
+    if _kept(base) and not history(base.folder.path):
+        path = base.folder.path
+        raise DataError(
+            f"{path} has no {HISTORY}: it stands among the baselines, and nothing says that it was accepted.",
+            "Restore that file, or accept a run anew: harness baseline accept RUN --reason WHY.",
+        )
     # what was accepted may be older than what is asked of a candidate now
-    path = cand.folder.path.resolve()
-    if not _imported(cand) and not (path.parent.name == baselines_root().name and history(path)):
+    if not _imported(cand) and not (_kept(cand) and history(cand.folder.path)):
         _refuse_gaps(cand)
+
+
+def _kept(side: TaskResult) -> bool:
+    """Tell whether a run is named where baselines are kept; a link that leads there is somebody's own."""
+    # as it is written: `Path.resolve` would follow the link
+    return os.path.abspath(side.folder.path.parent) == os.path.abspath(baselines_root())  # noqa: PTH100
 
 
 def _imported(side: TaskResult) -> bool:
@@ -76,6 +89,12 @@ def _refuse_gaps(cand: TaskResult) -> None:
 
 
 def left_out(comparison: Comparison) -> float:
-    """Give the share of the shared items that the candidate leaves out more than the baseline; at least 0."""
+    """Give the share of the shared items that the candidate leaves out more than the baseline; at least 0.
+
+    Of grades and orders, of which those that can be read are counted, it is that of the answers if that is more.
+    """
     ledger = comparison.ledger
-    return max(0, ledger.candidate_left_out - ledger.baseline_left_out) / max(1, ledger.shared)
+    items = (ledger.candidate_left_out - ledger.baseline_left_out) / max(1, ledger.shared)
+    graded = comparison.candidate.kind in ("score", "batch")
+    answers = ledger.candidate_unparsed - ledger.baseline_unparsed if graded else 0.0
+    return max(0.0, items, answers)

@@ -28,6 +28,9 @@ OF_ONE_QUESTION = (400, 413, 422)
 """Statuses that may be about one question alone, such as a filter of contents: others go on where any is answered."""
 LONGEST_REPLY = 2**25
 """Bytes of a reply; a longer one is no answer."""
+MOST_PARTS = 2**19
+"""Objects and lists of a reply; one of more is no answer, and making them would take minutes in which nothing else is
+heard. The probabilities of 10,000 tokens, each with twenty alternatives, are fewer."""
 LONGEST_ANSWER = 1_000_000
 """Characters of an answer; a longer one is no answer, and readers would take minutes over it."""
 LONGEST_WAIT = 60.0
@@ -55,17 +58,20 @@ class RefusedError(HarnessError):
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A reply's body, which ends in an error where it grows too long."""
+    """A reply's body, which ends in an error where it grows too long or into too many parts."""
 
     def __init__(self, stream: httpx2.AsyncByteStream) -> None:
         self.stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
+        size = parts = 0
         async for part in self.stream:
             size += len(part)
+            parts += part.count(b"{") + part.count(b"[")
             if size > LONGEST_REPLY:
                 raise httpx2.ReadError(f"a reply of over {LONGEST_REPLY // 2**20} MiB")
+            if parts > MOST_PARTS:
+                raise httpx2.ReadError(f"a reply of over {MOST_PARTS} objects and lists")
             yield part
 
     async def aclose(self) -> None:
@@ -83,6 +89,8 @@ class _BoundedTransport(httpx2.AsyncHTTPTransport):
             # it may be a thousand times as long as it arrives
             await reply.aclose()
             raise httpx2.ReadError("a packed reply, though none was asked for")
+        # JSON is UTF-8, and some of what else a server may name decodes no text
+        reply.headers["content-type"] = reply.headers.get("content-type", "").partition(";")[0]
         reply.stream = _Bounded(reply.stream)
         return reply
 

@@ -91,7 +91,8 @@ def _experts(config: RunConfig, named: Artifact, work: Path) -> Judged:
 
     decisive = json.dumps([named.info, captions.decisive(), experts.decisive()], sort_keys=True)
     fingerprint = "experts:" + hashlib.sha256(decisive.encode()).hexdigest()[:16]
-    return Judged(fingerprint, f"{captions.prompt}\n{experts.prompt}", True, load, sees="one")
+    # the majority decides, and P(first) may be on the minority's side: it is no P(verdict)
+    return Judged(fingerprint, f"{captions.prompt}\n{experts.prompt}", False, load, sees="one")
 
 
 def _in_engine(settings: JudgeSettings, judging: JudgingSettings, work: Path) -> Any:

@@ -192,11 +192,15 @@ def read_grade(text: str) -> Reading:
     return int(found[-1]) if found else "unparsed"
 
 
+LARGEST_REWARD = 3.5e38
+"""No reward, which is a float32, is further from zero; sums of squares of those that are overflow."""
+
+
 def read_reward(text: str) -> Reading:
     """Read the last "Reward: NUMBER"; a number on the judge's own scale."""
     found = _REWARD.findall(text)
     reward = float(found[-1]) if found else math.nan
-    return reward if math.isfinite(reward) else "unparsed"
+    return reward if abs(reward) <= LARGEST_REWARD else "unparsed"
 
 
 _REWARD = re.compile(r"\bReward: (-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?!\S)")

@@ -7,7 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from harness.records.item import Kind
 
 Status = Literal["unfinished", "complete"]
-READ = ("confidence", "experts", "judge", "judging", "model_args", "world")
+READ = (
+    "confidence",
+    "data",
+    "experts",
+    "fingerprints",
+    "judge",
+    "judging",
+    "model_args",
+    "protocols",
+    "source",
+    "world",
+)
 """Sections of a configuration that are looked into when a record is read."""
 
 

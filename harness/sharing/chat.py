@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from harness.data.images import image_bytes, opened
+from harness.data.images import IMAGE_LIMIT, image_bytes, opened
 from harness.engines.engine import Answer, Decoding, Question
 from harness.protocols.reading import read_strict
 
@@ -154,7 +154,15 @@ def _question(message: _Message) -> Question:
         raise RequestError(HTTPStatus.BAD_REQUEST, f"A question has at most {CHARACTERS:,} characters.", "messages")
     if sum(isinstance(part, _Image) for part in parts) > IMAGES:
         raise RequestError(HTTPStatus.BAD_REQUEST, f"A question has at most {IMAGES} images.", "messages")
-    return Question(tuple(_image(part.image_url.url) if isinstance(part, _Image) else part.text for part in parts))
+    taken, pixels = list[Any](), 0
+    for part in parts:
+        taken.append(_image(part.image_url.url) if isinstance(part, _Image) else part.text)
+        pixels += taken[-1].width * taken[-1].height if isinstance(part, _Image) else 0
+        if pixels > IMAGE_LIMIT:
+            # a plain image of some kilobytes may have as many as a single one may, which are hundreds of megabytes
+            told = f"A question's images have at most {IMAGE_LIMIT:,} pixels together."
+            raise RequestError(HTTPStatus.BAD_REQUEST, told, "messages")
+    return Question(tuple(taken))
 
 
 def _image(url: str) -> Any:

@@ -107,7 +107,8 @@ def _tokens(run: Run) -> int | None:
     """Add up the tokens that judging read and wrote; None where one of the counts is not known."""
     took = [stage.info.get("usage") for stage in run.stages if stage.stage.startswith("judge ")]
     counts = [use.get(name) for use in took if isinstance(use, dict) for name in ("prompt_tokens", "completion_tokens")]
-    known = [count for count in counts if isinstance(count, int)]
+    # a record of others may hold any number, and no run reads so many
+    known = [count for count in counts if isinstance(count, int) and abs(count) < 10**15]
     return sum(known) if known and len(known) == len(counts) else None
 
 

@@ -94,7 +94,8 @@ def entries(root: Path, runs: Iterable[RunFolder]) -> list[Entry]:
     found = []
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         name = path.name.removesuffix(PART)
-        if not path.is_dir() or "-" not in name:
+        # what a link leads to lies elsewhere, and is not the cache's to check or remove
+        if path.is_symlink() or not path.is_dir() or "-" not in name:
             continue
         try:
             files = [file.stat() for file in path.rglob("*") if file.is_file()]

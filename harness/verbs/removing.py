@@ -18,6 +18,9 @@ def rm(options: Namespace) -> ExitCode:
     for name in options.runs:
         if name not in known:
             raise unknown("run", name, known, f"Only runs in {results_root() / 'runs'} are removed.")
+        if known[name].is_symlink():
+            told = f"{known[name]} is a link to {known[name].resolve()}, whose files are not this folder's to remove."
+            raise HarnessError(told, f"Remove the link itself: rm {known[name]}.")
     screen = Screen()
     chosen = [known[name] for name in dict.fromkeys(options.runs)]
     for path in chosen:

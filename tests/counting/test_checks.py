@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.cli import main
-from harness.protocols.reading import READERS
+from harness.protocols.reading import EQUAL, READERS
 from harness.records import item_id
 from tests.toys import make_items, make_judgments, write
 
@@ -195,6 +195,18 @@ def another_protocol(folder: Path) -> None:
     record(folder, lambda run: run["tasks"][0].update(protocol="file-order"))
 
 
+def another_protocol_than_was_asked_for(folder: Path) -> None:
+    record(folder, lambda run: run["config"].update(protocols={TASK: "logprob"}))
+
+
+def a_protocol_that_is_a_list(folder: Path) -> None:
+    record(folder, lambda run: run["config"].update(protocols={TASK: ["both-orders"]}))
+
+
+def fingerprints_that_are_a_text(folder: Path) -> None:
+    record(folder, lambda run: run["config"].update(fingerprints="x"))
+
+
 def a_protocol_that_weighs(folder: Path) -> None:
     record(folder, lambda run: run["tasks"][0].update(protocol="logprob"))
 
@@ -374,6 +386,29 @@ def test_probabilities_left_out_where_they_are_wrong_raise_no_figure(
     assert main(command) == (2 if refused else 1)
     if refused:
         assert ("p_first is None" if text else "it names no verdict") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("protocol", ["logprob", "reasoned"])
+@pytest.mark.parametrize(
+    ("reader", "text", "reading"),
+    [("strict", EQUAL, "tie"), ("official", "Overall Judgment: Answer 12 is better.", 12)],
+)
+def test_a_text_that_prefers_no_response_has_no_probability_on_a_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], protocol: str, reader: str, text: str, reading: str | int
+) -> None:
+    items = make_items(40)
+    label = {item.item_id: item.label for item in items}
+    for name, accuracy in (("base", 0.9), ("cand", 0.7)):
+        judged = make_judgments(items, accuracy, draw=len(name) + int(accuracy * 10))
+        sides = [j.model_copy(update={"p_first": 0.9 if j.reading == "first" else 0.1}) for j in judged]
+        if name == "cand":
+            told = {"text": text, "reading": reading}
+            sides = [j.model_copy(update=told | {"p_first": float(j.order[0] == label[j.item_id])}) for j in judged]
+        write(tmp_path / name, items, sides, protocol=protocol, reader=reader)
+    assert main(["gate", str(tmp_path / "base"), str(tmp_path / "cand")]) == 2
+    assert f"and the text says {reading!r}" in capsys.readouterr().err
+    edited(tmp_path / "cand", "judgments", lambda row: row.update(p_first=0.5))
+    assert main(["leaderboard", str(tmp_path / "cand")]) == 0, "one half is on no side"
 
 
 @pytest.mark.parametrize("label", [10**400, -(10**7)])

@@ -4,6 +4,7 @@ Each edit is one that needs no plausible texts, item by item; what is told by `s
 """
 
 import json
+import random
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from harness.cli import main
+from harness.protocols import find_protocol
 from harness.records import Item, Judgment
-from tests.toys import make_items, make_judgments, write
+from tests.toys import changed, make_items, make_judgments, write
 
 Rows = list[dict[str, Any]]
 
@@ -35,8 +37,6 @@ def gated(folder: Path, *more: str, margin: str = "0.02") -> int:
 
 def votes(items: Sequence[Item], accuracy: float, draw: int, protocol: str) -> list[Judgment]:
     """Answer each item three times in the orders that official:3 draws."""
-    from harness.protocols import find_protocol
-
     presentations = find_protocol(protocol).presentations(items, 0)
     label = {item.item_id: item.label for item in items}
     right = {
@@ -110,6 +110,58 @@ def test_an_answer_that_was_never_shown_is_no_right_one_to_the_gate(edited: Path
     assert gated(edited) in (2, 3)
 
 
+def ties_for_wrong_answers(items: list[Item], judged: list[Judgment]) -> list[Judgment]:
+    label = {item.item_id: item.label for item in items}
+    return [j if j.chosen == label[j.item_id] else j.model_copy(update={"reading": "tie"}) for j in judged]
+
+
+def test_ties_gain_nothing_where_a_metric_leaves_them_out(tmp_path: Path, capsys) -> None:
+    items, about = make_items(240), {"kind": "pair-ties", "reader": "letters"}
+    text = {"first": "[[A]]", "second": "[[B]]", "tie": "[[C]]"}
+    for place, (name, accuracy) in enumerate((("base", 0.9), ("cand", 0.7))):
+        judged = make_judgments(items, accuracy, draw=place)
+        judged = ties_for_wrong_answers(items, judged) if name == "cand" else judged
+        write(tmp_path / name, items, [j.model_copy(update={"text": text[str(j.reading)]}) for j in judged], **about)
+    assert gated(tmp_path, "--metric", "macro") == 1
+    assert gated(tmp_path, "--metric", "untied-both-macro") == 3
+    assert "Counted as wrong" in capsys.readouterr().out
+
+
+def ranked(folder: Path, protocol: str, right: float, silent: bool) -> None:
+    """Write a judge of orders that says nothing where it would be wrong, but where it has said nothing else."""
+    rng = random.Random(1)
+    items = [
+        changed(item, responses=("a", "b", "c", "d"), label=tuple(rng.sample(range(4), 4))) for item in make_items(150)
+    ]
+    judged, said = list[Judgment](), set[str]()
+    label = {item.item_id: item.label for item in items}
+    for shown in find_protocol(protocol, "batch").presentations(items, 0):
+        best = label[shown.item_id]
+        wrong = rng.random() > right
+        if len(shown.order) == 2:
+            first = (best.index(shown.order[0]) < best.index(shown.order[1])) != wrong
+            reading: Any = "first" if first else "second"
+        else:
+            reading = tuple(best[::-1] if wrong else best)
+        quiet = silent and wrong and (shown.item_id in said or (shown.repeat < 2 and len(shown.order) > 2))
+        said |= {shown.item_id} - ({shown.item_id} if quiet else set())
+        text = {"first": "[[A]]", "second": "[[B]]"}.get(str(reading)) or ", ".join(f"[[{'ABCD'[p]}]]" for p in reading)
+        told = {"reading": "unparsed", "text": "-"} if quiet else {"reading": reading, "text": text}
+        about = {"item_id": shown.item_id, "order": shown.order, "repeat": shown.repeat, "shown": hash_of(items, shown)}
+        judged.append(Judgment(**about, **told, seed=0))
+    reader = "order" if protocol.startswith("published") else "letters"
+    write(folder, items, judged, kind="batch", protocol=protocol, reader=reader)
+
+
+@pytest.mark.parametrize("protocol", ["published:3", "round-robin"])
+def test_a_judge_of_orders_gains_nothing_by_silence(tmp_path: Path, protocol: str, capsys) -> None:
+    """Some answer of each item is there, so that no item is left out."""
+    for name, right, silent in (("base", 0.8, False), ("cand", 0.65, True)):
+        ranked(tmp_path / name, protocol, right, silent)
+    assert gated(tmp_path) == 3
+    assert "The candidate leaves out" in capsys.readouterr().out
+
+
 def test_judgments_made_elsewhere_are_let_through_only_where_it_is_said(edited: Path, capsys) -> None:
     bad = wrong(edited / "cand")
 
@@ -146,6 +198,35 @@ def test_an_order_that_was_turned_is_noticed_though_nothing_says_what_was_shown(
     rewrite(pair / "cand/judgments-toy.jsonl", turned)
     assert gated(pair) == 2
     assert "judgments do not say what was shown" in capsys.readouterr().err
+
+
+def test_a_candidate_that_says_it_was_accepted_is_asked_no_less(
+    pair: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path / "results"))
+    rewrite(pair / "cand/judgments-toy.jsonl", lambda rows: [row | {"shown": None} for row in rows])
+    assert main(["baseline", "accept", str(pair / "cand"), "--reason", "mine", "--name", "mine"]) == 0
+    assert main(["gate", str(pair / "base"), str(tmp_path / "results/baselines/mine")]) == 1
+    shutil.copytree(tmp_path / "results/baselines/mine", tmp_path / "theirs/baselines/mine")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/mine").symlink_to(tmp_path / "results/baselines/mine")
+    for place in ("theirs/baselines", "runs"):
+        capsys.readouterr()
+        assert main(["gate", str(pair / "base"), str(tmp_path / place / "mine")]) == 2
+        assert "judgments do not say what was shown" in capsys.readouterr().err
+
+
+def test_a_baseline_whose_history_was_taken_away_is_none(pair: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path / "results"))
+    assert main(["baseline", "accept", str(pair / "base"), "--reason", "x", "--name", "main"]) == 0
+    kept = tmp_path / "results/baselines/main"
+    silent = {"text": "", "reading": "unparsed"}
+    rewrite(
+        kept / "judgments-toy.jsonl", lambda rows: [row | (silent if i % 4 == 0 else {}) for i, row in enumerate(rows)]
+    )
+    (kept / "accepted.json").unlink()
+    assert main(["gate", "main", str(pair / "cand")]) == 2
+    assert "has no accepted.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("prompts", [{}, {"0": "words"}])

@@ -191,6 +191,9 @@ ODD = {
     "choices of nothing": Reply(body={"choices": [None]}),
     "a message that is a text": Reply(body={"choices": [{"message": "yes"}]}),
     "packed": Reply(body=gzip.compress(json.dumps(answer().body).encode()), headers={"Content-Encoding": "gzip"}),
+    "an encoding of no text": Reply(500, b"zz", {"Content-Type": "text/plain; charset=hex"}),
+    "millions of objects": Reply(body=b'{"choices": [' + b"{}," * 1_000_000 + b"{}]}"),
+    "millions of lists": Reply(body=b'{"choices": [], "x": [' + b"[]," * 1_000_000 + b"[]]}"),
     "no UTF-8": Reply(body=b'{"choices": [{"message": {"content": "\xff"}}]}'),
 }
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from harness.data.benchmark import read_items
+from harness.errors import HarnessError
 from harness.evaluate import tasks
 from harness.protocols import find_protocol
 from harness.records import Judgment, RunFolder
 from harness.settings import CaptionSettings, ExpertSettings, JudgeSettings
+from harness.training.experts_alone import FILE
 from harness.training.stages import Artifact, Silent
 from tests.toy_task import CONTENT, HOOKS, small_benchmark
 
@@ -16,7 +18,7 @@ lmms_eval = pytest.importorskip("lmms_eval")
 
 from harness.config import RunConfig  # noqa: E402
 from harness.evaluate import experts_model  # noqa: E402
-from harness.evaluate.judged import Judged  # noqa: E402
+from harness.evaluate.judged import Judged, trained  # noqa: E402
 
 
 class Told(Silent):
@@ -66,6 +68,23 @@ def test_captions_are_asked_for_once_an_image_and_kept_over_a_crash(tmp_path: Pa
 
     monkeypatch.setattr(experts_model, "open_engine", nobody)
     assert judge(tmp_path / "third", benchmark, work) == first
+
+
+def test_a_majority_is_no_probability_of_the_verdict(tmp_path: Path) -> None:
+    """P(first) is the mean over the experts, and may be on the minority's side."""
+    benchmark, named = small_benchmark(tmp_path, 4), tmp_path / "named"
+    named.mkdir()
+    (named / FILE).write_text(JudgeSettings().model_dump_json())
+    config = RunConfig(
+        recipe="experts-alone", tasks=["vlrewardbench"], data={"vlrewardbench": "embedded"},
+        judge=JudgeSettings(), captions=CaptionSettings(), experts=ExpertSettings(),
+    )  # fmt: skip
+    judged = trained(config, Artifact("experts-judge", "x", named), tmp_path / "work")
+    items = read_items(benchmark.path / tasks.TABLE)
+    for protocol in ("logprob", "reasoned"):
+        task = tasks.PreparedTask(CONTENT, HOOKS, benchmark, items, find_protocol(protocol), None)
+        with pytest.raises(HarnessError, match=r"needs P\(verdict\)"):
+            task.refusal(judged)
 
 
 def test_two_experts_who_differ_are_settled_by_how_sure_they_are(tmp_path: Path) -> None:

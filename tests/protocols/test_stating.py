@@ -42,7 +42,9 @@ def test_several_are_ordered_from_best_to_worst_unless_two_are_equal(rewards: li
         assert [rewards[place] for place in read] == sorted(rewards, reverse=True)
 
 
-@pytest.mark.parametrize("text", ["Reward: none", "Reward: 1e999", "a reward of 3", "Reward: 1.2.3", ""])
+@pytest.mark.parametrize(
+    "text", ["Reward: none", "Reward: 1e999", "Reward: -1e39", "a reward of 3", "Reward: 1.2.3", ""]
+)
 def test_no_reward_is_guessed(text: str) -> None:
     assert READERS["reward"](text, 1) == "unparsed"
 

@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import io
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ from harness.engines.transformers_engine import TransformersEngine
 from harness.errors import HarnessError
 from harness.judge.format import EMBEDDED
 from harness.settings import JudgeSettings, ServerSettings, WorldSettings
+from harness.sharing import chat
 from harness.sharing.chat import RequestError, read_request
 from harness.sharing.serve import LARGEST, Address, Worker, is_loopback
 from tests.toys import ROOT
@@ -341,3 +343,20 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
         assert server.wait(60) == 0
     assert "vllm" in rest
     assert rest.endswith("Stopped.\n")
+
+
+def test_images_are_counted_together_by_their_pixels(monkeypatch) -> None:
+    """A plain image of a few kilobytes may be hundreds of megabytes once it is decoded."""
+    file = io.BytesIO()
+    Image.new("L", (40, 40)).save(file, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    monkeypatch.setattr(chat, "IMAGE_LIMIT", 4000)
+
+    def asking(images: int) -> bytes:
+        parts: list[Any] = [{"type": "image_url", "image_url": {"url": url}}] * images
+        content = [*parts, {"type": "text", "text": "?"}]
+        return json.dumps({"model": "judge", "messages": [{"role": "user", "content": content}]}).encode()
+
+    assert len(read_request(asking(2), "judge", TOKENS).question.parts) == 3
+    with pytest.raises(RequestError, match="4,000 pixels together"):
+        read_request(asking(3), "judge", TOKENS)

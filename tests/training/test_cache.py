@@ -73,6 +73,16 @@ def test_only_what_no_run_names_goes_unless_it_is_said(results: Path, capsys) ->
     assert not list((results / "cache").glob("[!.]*-*"))
 
 
+def test_what_a_link_leads_to_is_none_of_the_cache(results: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/weights").write_text("kept")
+    (results / "cache/dpo-ee").symlink_to(tmp_path / "elsewhere")
+    assert said(capsys, "check") == (0, "All 3 artifacts are what was written (0.0 MiB).\n")
+    assert said(capsys, "prune", "--unused")[0] == 0
+    assert (tmp_path / "elsewhere/weights").read_text() == "kept"
+    assert sorted(path.name for path in (results / "cache").glob("[!.]*-*")) == ["dpo-ee", "sft-aa"]
+
+
 def test_what_a_process_works_on_stays(results: Path, capsys) -> None:
     import fcntl
 

@@ -53,6 +53,26 @@ def test_only_runs_of_the_results_folder_are_removed(results: Path, capsys, name
     assert (results / "baselines/main/run.json").exists()
 
 
+def test_of_a_run_that_is_a_link_nothing_is_removed(results: Path, tmp_path: Path, capsys) -> None:
+    (results / "runs/one").rename(tmp_path / "elsewhere")
+    (results / "runs/one").symlink_to(tmp_path / "elsewhere")
+    before = sorted(path.name for path in (tmp_path / "elsewhere").iterdir())
+    assert main(["rm", "one", "--yes"]) == 2
+    said = capsys.readouterr().err
+    assert "is a link to" in said
+    assert said.count("\n") == 1
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == before
+
+
+def test_a_lock_that_is_a_link_is_one_line(results: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "precious").write_text("kept")
+    (results / "runs/one/.lock").symlink_to(tmp_path / "precious")
+    assert main(["rm", "one", "--yes"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert (tmp_path / "precious").read_text() == "kept"
+    assert (results / "runs/one/run.json").exists()
+
+
 def test_a_run_that_is_worked_on_stays(results: Path, capsys) -> None:
     # by another process: lmms-eval, once it is loaded, lets one process take its own locks again
     code = "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); print(); input()"

@@ -22,6 +22,7 @@ def test_runs_are_listed_with_their_tokens_and_an_empty_folder_is_named(tmp_path
         ("many", {"prompt_tokens": 3_000_000, "completion_tokens": 250_000}),
         ("unknown", {"prompt_tokens": 900, "completion_tokens": None}),
         ("hostile", "\x1b[31m"),
+        ("beyond", {"prompt_tokens": 10**400, "completion_tokens": 1}),
     ):
         stage = StageRecord(
             stage="judge toy", seed=0, key=name, cached=False, seconds=1, peak_mb=1, info={"usage": usage}
@@ -33,7 +34,7 @@ def test_runs_are_listed_with_their_tokens_and_an_empty_folder_is_named(tmp_path
     assert "accuracy" in lines["few"]
     assert " 1,000" in lines["few"]
     assert " 3.2 M" in lines["many"]
-    assert all("1 x 6" in lines[name] and " M" not in lines[name] for name in ("older", "unknown", "hostile"))
+    assert all("1 x 6" in lines[name] and " M" not in lines[name] for name in ("older", "unknown", "hostile", "beyond"))
 
 
 def test_runs_are_found_by_words_of_name_and_status(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -54,7 +54,10 @@ class Site:
 
     def page(self, address: str) -> Page:
         """Make the page of an address; what cannot be shown is a page that says why."""
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            return _refusal(400, "That is no address.", "Load the first page again.")
         # one page is made at a time: they share what was counted
         with self.lock:
             try:

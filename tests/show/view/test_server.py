@@ -95,6 +95,11 @@ def test_nothing_else_is_served(server: Server, address: str) -> None:
     assert "Content-Security-Policy" in page.headers
 
 
+def test_what_is_no_address_is_a_page_that_says_so(server: Server) -> None:
+    # no client of Python's would send it
+    assert server.site.page("http://[evil/").status == 400
+
+
 def test_only_get_by_a_loopback_name(server: Server) -> None:
     port = server.server_port
     for host in (
