@@ -297,7 +297,7 @@ def _differences(
     return found
 
 
-AS_WRONG = {"score": "low", "untied_both": "untied"}
+AS_WRONG = {"score": "low", "untied_both": "untied", "best": "best_low"}
 """Where answers without a verdict, or ties, are no wrong ones: the column in which they are."""
 
 

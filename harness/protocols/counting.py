@@ -17,6 +17,7 @@
 | `distance`, `raw` | orders | edit distance to the people's order, over its length and in edits; lower is better |
 | `random` | orders | what a random order is expected to get |
 | `best` | best | 1 if the right response is liked best, its share if others are liked as much; of ties, `ties_score` |
+| `best_low` | best | the same if silence gained nothing: an answer in which nothing is read makes what it was about wrong |
 """
 
 import math
@@ -289,20 +290,34 @@ def _best(
     Items of `TIES` are always counted by scores, a set at a time: its figure is on the row with several right
     responses, and the other row has none.
     """
-    rows, sets = list[Row](), defaultdict[str | None, dict[bool, tuple[Row, Sides]]](dict)
+    rows, sets = list[Row](), defaultdict[str | None, dict[bool, tuple[Row, Sides, bool]]](dict)
     for item, group, given in zip(items, answers, scores, strict=True):
-        right = _right(item)
-        row: Row = {"best": NAN}
+        right, silent = _right(item), not all(j.read for j in group)
+        row: Row = {"best": NAN, "best_low": NAN}
         if item.slice == TIES:
             sides = [given[p] for p in right], [given[p] for p in range(len(given)) if p not in right]
-            sets[item.cluster_id][len(right) > 1] = row, sides
+            sets[item.cluster_id][len(right) > 1] = row, sides, silent
+        elif chosen:
+            row["best"], row["best_low"] = chosen(right, group), _picked_right(right, group)
         else:
-            row["best"] = chosen(right, group) if chosen else liked_best(given, right)
+            row["best"] = liked_best(given, right)
+            row["best_low"] = 0.0 if silent else row["best"]
         rows.append(row)
     for both in sets.values():
         if len(both) == 2:
-            both[True][0]["best"] = ties_score(both[False][1], both[True][1])
+            (_, lone, one), (row, tied, other) = both[False], both[True]
+            row["best"] = ties_score(lone, tied)
+            row["best_low"] = LEAST if one or other else row["best"]
     return _tally(items, answers, rows)
+
+
+LEAST = -0.01
+"""The least score of a set of ties."""
+
+
+def _picked_right(right: Sequence[int], group: list[Judgment]) -> float:
+    """Return the share of the answers that pick a right response; one without a pick is wrong."""
+    return _mean([j.ranking is not None and j.ranking[0] in right for j in group])
 
 
 def _right(item: Item) -> tuple[int, ...]:
@@ -348,11 +363,7 @@ def rated(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) ->
 
 def picked(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:
     """Score an item by the mean over its answers, each a pick among all responses; one without a pick is wrong."""
-
-    def chosen(right: Sequence[int], group: list[Judgment]) -> float:
-        return _mean([j.ranking is not None and j.ranking[0] in right for j in group])
-
-    return _picked(items, judgments, chosen)
+    return _picked(items, judgments, _picked_right)
 
 
 def picked_or_chance(items: Sequence[Item], judgments: Sequence[Judgment], repeats: int) -> Tally:

@@ -144,3 +144,12 @@ def test_embedded_items_have_sets_of_ties_and_four_responses(tmp_path: Path) -> 
     items, _ = load(tmp_path, hooks["BENCHMARK"], *rows)
     assert all(len(item.responses) == 4 for item in items if item.slice != "Ties")
     assert all(fits(item, "best") for item in items)
+
+
+@pytest.mark.parametrize("protocol", ["official", "ratings", "round-robin"])
+def test_silence_is_chance_to_the_authors_and_gains_nothing_before_the_gate(protocol: str) -> None:
+    item = question()
+    orders = [p.order for p in find_protocol(protocol, "best").presentations([item], 0)]
+    reader = "letters" if protocol == "round-robin" else "official-pick"
+    tally = find_protocol(protocol, "best").tally([item], [answer(item, o, "No idea.", reader) for o in orders])
+    assert (tally["best"][0], tally["best_low"][0]) == (0.25, 0.0)
