@@ -17,7 +17,7 @@
 | `distance`, `raw` | orders | edit distance to the people's order, over its length and in edits; lower is better |
 | `random` | orders | what a random order is expected to get |
 | `best` | best | 1 if the right response is liked best, its share if others are liked as much; of ties, `ties_score` |
-| `best_low` | best | the same if silence gained nothing: an answer in which nothing is read makes what it was about wrong |
+| `best_low` | best | the same if silence gained nothing: what an answer without a reading is about is wrong |
 """
 
 import math
