@@ -1,5 +1,6 @@
 """Temporary folders that are swept after a process that was killed: whose lock is free is nobody's any more."""
 
+import glob
 import hashlib
 import os
 import re
@@ -66,6 +67,13 @@ def sweep(folders: Iterable[Path]) -> None:
 def part_of(path: Path) -> Path:
     """Name the file that this process writes before it takes the place of `path`; its name says whose it is."""
     return path.with_name(f"{path.name}.{os.getpid()}-{_host()}.part")
+
+
+def sweep_parts(*paths: Path) -> None:
+    """Remove what killed processes left of files that they were writing."""
+    for path in paths:
+        for left in filter(abandoned, path.parent.glob(f"{glob.escape(path.name)}.*.part")):
+            left.unlink(missing_ok=True)
 
 
 def _host() -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from harness.data.tables import Row, parquet_rows
-from harness.scratch import part_of
+from harness.scratch import part_of, sweep_parts
 
 PART_ROWS, PART_BYTES = 256, 64 * 2**20
 """When a part of a table is written: after so many rows, or so many bytes of images."""
@@ -68,6 +68,7 @@ def arrow_copy(path: Path, columns: list[str]) -> Path:
 
     copy = path.with_suffix(".arrow")
     if not copy.exists():
+        sweep_parts(copy)
         part = part_of(copy)
         with pyarrow.parquet.ParquetFile(path) as file, pa.OSFile(str(part), "wb") as sink:
             schema = pa.schema([file.schema_arrow.field(name) for name in columns])
@@ -102,6 +103,7 @@ def open_images(path: Path) -> Callable[[int], bytes]:
 
     images, ends = path.with_suffix(".images"), path.with_suffix(".ends.npy")
     if not ends.exists():
+        sweep_parts(images, ends)
         lengths = []
         with (part := part_of(images)).open("wb") as file:
             for row in parquet_rows(path, ["image"]):

@@ -215,3 +215,19 @@ def test_a_changed_image_changes_the_data_wherever_a_row_names_it(tmp_path: Path
     for name in ("a.png", "film/0.png"):
         (tmp_path / name).write_bytes(png("blue") + b"other")
     assert data_fingerprint(tmp_path / "rows.jsonl") != before
+
+
+def test_what_a_killed_process_left_of_a_copy_goes_and_what_another_writes_stays(tmp_path: Path) -> None:
+    import os
+
+    from harness.data.canonical import open_images, write_rows
+    from harness.scratch import part_of
+
+    write_rows(tmp_path / "t.parquet", [{"image": png()}], {"image": "image"})
+    own = part_of(tmp_path / "t.ends.npy")
+    dead = own.with_name(own.name.replace(f".{os.getpid()}-", f".{2**22 + 1}-"))
+    other = own.with_name(own.name.replace(f".{os.getpid()}-", ".1-"))
+    for path in (dead, other):
+        path.write_bytes(b"half")
+    assert open_images(tmp_path / "t.parquet")(0) == png()
+    assert sorted(path.name for path in tmp_path.glob("*.part")) == [other.name]
