@@ -130,7 +130,7 @@ def test_a_narrow_terminal_shows_every_row_and_says_which_columns_it_lacks(capsy
     out = capsys.readouterr().out
     for name in ("accuracy", "macro", "consistency", "general", "hallucination", "reasoning"):
         assert f"│ {name} " in out
-    assert "No room here for: baseline, candidate, p (Holm)" in " ".join(out.split())
+    assert "No room here for: baseline; candidate; p (Holm)" in " ".join(out.split())
 
 
 def test_a_record_of_a_recipe_that_is_gone_is_read_as_ever(runs, tmp_path: Path, capsys) -> None:
