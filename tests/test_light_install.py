@@ -3,8 +3,8 @@
 import importlib.metadata
 import json
 import os
-import shutil
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
