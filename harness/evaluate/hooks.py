@@ -99,13 +99,7 @@ def presentation_docs(table: Path, protocol: Protocol, items: Sequence[Item], or
     """
     import datasets
 
-    try:
-        rows = datasets.Dataset.from_parquet(str(table), cache_dir=str(scratch))
-    except datasets.exceptions.DatasetGenerationError as error:
-        # a disk that fails is told by its own error
-        if isinstance(error.__cause__, OSError):
-            raise error.__cause__ from None
-        raise
+    rows = datasets.Dataset.from_parquet(str(table), cache_dir=str(scratch))
     rows = rows.cast_column("image", datasets.Image()).cast_column("images", datasets.List(datasets.Image()))
     place = {item_id: i for i, item_id in enumerate(rows["item_id"])}
     shown = protocol.presentations(items, order_seed)

@@ -90,8 +90,8 @@ def _explained(console: Any, log: Path) -> Iterator[None]:
         if _disk_is_full(error):
             fix = "Free some, then --resume: what is done is kept."
             raise HarnessError(f"no space left on the disk of {log.parent}.", fix) from error
-        if isinstance(error, OSError) and error.errno in DISK_FAILS:
-            raise disk_fails(error) from error
+        if (failed := _of_the_disk(error)) and failed.errno in DISK_FAILS:
+            raise disk_fails(failed) from error
         import traceback
 
         traceback.print_exc()
@@ -99,11 +99,18 @@ def _explained(console: Any, log: Path) -> Iterator[None]:
         raise SystemExit(ExitCode.INTERNAL) from error
 
 
+def _of_the_disk(error: BaseException | None) -> OSError | None:
+    """Find the system's error that an exception is, or that a library made it from; None where there is none."""
+    if error is None or isinstance(error, OSError):
+        return error
+    return _of_the_disk(error.__cause__)
+
+
 def _disk_is_full(error: BaseException) -> bool:
     """Tell a full disk also where a library says so in its own exception."""
     from harness.records.store import DISK_IS_FULL
 
-    if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
+    if (failed := _of_the_disk(error)) and failed.errno in DISK_IS_FULL:
         return True
     words = ("no space left", "file too large", "file write failed", "quota exceeded")
     return any(word in str(error).lower() for word in words)

@@ -186,20 +186,3 @@ def test_embedded_items_show_their_images_in_place(part: str, tmp_path: Path) ->
         assert "<image_" not in "".join(part for part in parts if isinstance(part, str))
         messages = task.functions[f"mmrb2_{part}_doc_to_messages"](doc | {"protocol": "both-orders"})
         assert [p["type"] for p in messages[0]["content"]] == ["text" if isinstance(p, str) else "image" for p in parts]
-
-
-def test_a_disk_that_fails_under_the_documents_is_told_by_its_own_error(tmp_path: Path, monkeypatch) -> None:
-    from fsspec.implementations.local import LocalFileOpener
-
-    from harness.data.benchmark import read_items, write_benchmark
-    from harness.evaluate.hooks import presentation_docs
-
-    task, table = hooks["TASKS"]["mmrb2_t2i"], tmp_path / "t.parquet"
-    write_benchmark(table, task.embedded(WorldSettings(items=2)), "embedded", tmp_path, task.benchmark)
-
-    def full(opener: LocalFileOpener) -> None:
-        raise OSError(28, "No space left on device", opener.path)
-
-    monkeypatch.setattr(LocalFileOpener, "_open", full)
-    with pytest.raises(OSError, match="No space left on device"):
-        presentation_docs(table, find_protocol("both-orders"), read_items(table), 0, tmp_path / "scratch")
