@@ -119,8 +119,9 @@ COLUMNS = {
     "image_hashes": "texts",
     "cluster": "text",
 }
-PICTURES = ("image", "images")
 """The canonical table; `label` is JSON."""
+PICTURES = ("image", "images")
+"""Its columns that hold images: the one before the question, and those that are marked."""
 
 
 def write_benchmark(path: Path, rows: Iterable[Row], source: str, folder: Path, benchmark: Benchmark) -> dict[str, Any]:

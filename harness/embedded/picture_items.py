@@ -20,8 +20,6 @@ from harness.embedded import world
 from harness.embedded.data import png
 from harness.settings import WorldSettings
 
-PARTS = ("t2i", "edit", "interleaved", "reasoning")
-
 
 class Said(NamedTuple):
     """A text with its pictures, which stand in it as `<image_1>`, `<image_2>`."""
@@ -105,6 +103,7 @@ def _reasoning(studio: Studio) -> Asked | None:
     return Asked(question.kind, Said(f"{marks}\n{which}{question.text}", images), better, worse)
 
 
+# the order is part of what is drawn
 _DRAW: dict[str, Callable[[Studio], Asked | None]] = {
     "t2i": _t2i,
     "edit": _edit,
@@ -116,7 +115,7 @@ _DRAW: dict[str, Callable[[Studio], Asked | None]] = {
 def rows(part: str, settings: WorldSettings) -> Iterator[dict[str, Any]]:
     """Yield `world.items` items of a part."""
     rng = random.Random(f"mmrb2 {part} {settings.split} {settings.seed}")
-    noise = np.random.default_rng([settings.seed, 8 if settings.split == "test" else 9, PARTS.index(part)])
+    noise = np.random.default_rng([settings.seed, 8 if settings.split == "test" else 9, list(_DRAW).index(part)])
     studio = Studio(rng, noise, world.scenes(rng, settings.split))
     number = 0
     while number < settings.items:

@@ -82,10 +82,11 @@ class EngineModel(JudgeModel):
             _, _, doc_to_visual, doc_id, _, _ = request.args
             doc = self.shown(request)
             prompt = self._prompt(request, doc)
-            key = (str((doc["image_hash"], doc["image_hashes"]) if "image_hashes" in doc else doc_id), prompt)
+            # lmms-eval's own tasks mark no images
+            ours = "image_hashes" in doc
+            key = (str((doc["image_hash"], doc["image_hashes"]) if ours else doc_id), prompt)
             if key not in shown:
-                # lmms-eval's own tasks mark no images
-                shown[key] = shown_parts(doc, prompt) if "image_hashes" in doc else [*doc_to_visual(doc), prompt]
+                shown[key] = shown_parts(doc, prompt) if ours else [*doc_to_visual(doc), prompt]
             asked.setdefault(key, []).append(place)
             # which repeats are asked together tells their draws from those of the others
             draws.setdefault(key, []).append(tuple(doc.get(name) for name in ("item_id", "order", "repeat")))

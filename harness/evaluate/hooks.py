@@ -21,7 +21,7 @@ from harness.errors import HarnessError
 from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Presentation
-from harness.records.content import marked, parts
+from harness.records.content import parts
 from harness.registry import TaskContent, read_task
 from harness.scratch import Scratch
 from harness.settings import WorldSettings
@@ -126,16 +126,10 @@ def fill(prompt: str, question: str, shown: Sequence[str]) -> str:
 
 def shown_parts(doc: Row, text: str) -> list[Any]:
     """Return what a document shows with a text: the image before it, then its pieces and images as they are marked."""
-    before = [] if doc["image"] is None else [doc["image"].convert("RGB")]
-    images = doc["images"]
-    marked = parts(text, len(images))
-    return before + [part if isinstance(part, str) else images[part].convert("RGB") for part in marked]
-
-
-def pictures(doc: Row, text: str) -> list[Any]:
-    """Return the images of `shown_parts` alone, each once, for models that take them before all words."""
-    before = [] if doc["image"] is None else [doc["image"].convert("RGB")]
-    return before + [doc["images"][place].convert("RGB") for place in marked(text, len(doc["images"]))]
+    before, images = [] if doc["image"] is None else [doc["image"].convert("RGB")], doc["images"]
+    return before + [
+        part if isinstance(part, str) else images[part].convert("RGB") for part in parts(text, len(images))
+    ]
 
 
 def presentation_of(doc: Row) -> Presentation:
@@ -187,7 +181,8 @@ def task_hooks(
         return shown.add_column("data", [source] * len(shown))
 
     def doc_to_visual(doc: Row) -> list[Any]:
-        return pictures(doc, doc_to_text(doc))
+        # for models that take the images before all words
+        return [part for part in shown_parts(doc, doc_to_text(doc)) if not isinstance(part, str)]
 
     def doc_to_text(doc: Row) -> str:
         return prompt(doc["query"], doc["shown"], protocol_of(doc["protocol"]).compares)

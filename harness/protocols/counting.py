@@ -32,8 +32,8 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from harness.protocols.asking import TIES
-from harness.protocols.numbers import two_numbers
 from harness.protocols.protocol import Tally
+from harness.protocols.reading import two_numbers
 from harness.records import Item, Judgment
 
 NAN = float("nan")
@@ -280,6 +280,8 @@ Chosen = Callable[[Sequence[int], list[Judgment]], float]
 """(places that are right, answers) to an item's figure."""
 Sides = tuple[list[float], list[float]]
 """The scores of the right responses of an item, and of the wrong ones."""
+LEAST = -0.01
+"""The least score of a set of ties."""
 
 
 def _best(
@@ -311,10 +313,6 @@ def _best(
     return _tally(items, answers, rows)
 
 
-LEAST = -0.01
-"""The least score of a set of ties."""
-
-
 def _picked_right(right: Sequence[int], group: list[Judgment]) -> float:
     """Return the share of the answers that pick a right response; one without a pick is wrong."""
     return _mean([j.ranking is not None and j.ranking[0] in right for j in group])
@@ -330,8 +328,9 @@ def liked_best(scores: Sequence[float], right: Sequence[int]) -> float:
 
     Where no score could be read, a pick is as good as chance.
     """
-    most = [place for place, score in enumerate(scores) if score == max(scores)]
-    return sum(place in right for place in most) / len(most)
+    most = max(scores)
+    liked = [place for place, score in enumerate(scores) if score == most]
+    return sum(place in right for place in liked) / len(liked)
 
 
 def ties_score(lone: Sides, tied: Sides) -> float:

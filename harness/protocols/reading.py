@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Callable
 
-from harness.protocols.numbers import listed, two_numbers
 from harness.protocols.protocol import Protocol
 from harness.records import Reading
 
@@ -170,20 +169,34 @@ def read_json(text: str) -> Reading:
     return _CHOICES.get(found[-1], 3)
 
 
+_NUMBER = re.compile(r"\d+")
+_LIST = re.compile(r"\[\s*(\d{1,3}(?:\.\d+)?)\s*,\s*(\d{1,3}(?:\.\d+)?)\s*\]")
+
+
 def read_scores(text: str) -> Reading:
     """Read the last list of two scores, `[7, 5]`, equal ones as a tie; without any, a verdict in words."""
-    scores = listed(text)
-    if scores is None:
-        return read_strict(text)
-    return "tie" if scores[0] == scores[1] else "first" if scores[0] > scores[1] else "second"
+    found = _LIST.findall(text)
+    return _by_scores(*map(float, found[-1])) if found else read_strict(text)
+
+
+def _by_scores(first: float, second: float) -> Reading:
+    return "tie" if first == second else "first" if first > second else "second"
+
+
+def two_numbers(text: str) -> tuple[int, int]:
+    """Read the last two whole numbers as VLRMBench's script does, quirks and all; what is missing is 0.
+
+    "7.5" is two numbers, and what follows the scores is read too.
+    """
+    # no score has many digits, and Python reads no number of thousands of them
+    found = [int(digits[-9:]) for digits in _NUMBER.findall(text)[-2:]]
+    first, second = (*found, 0, 0)[:2]
+    return first, second
 
 
 def read_two_numbers(text: str) -> Reading:
     """Read which of the last two whole numbers is greater (VLRMBench); an answer without a number is unparsed."""
-    if not re.search(r"\d", text):
-        return "unparsed"
-    one, other = two_numbers(text)
-    return "tie" if one == other else "first" if one > other else "second"
+    return _by_scores(*two_numbers(text)) if _NUMBER.search(text) else "unparsed"
 
 
 def read_grade(text: str) -> Reading:

@@ -5,7 +5,7 @@ import pytest
 
 from harness.counting.metrics import METRICS, estimate
 from harness.errors import DataError
-from harness.evaluate.hooks import load_hooks, pictures, shown_parts
+from harness.evaluate.hooks import load_hooks, shown_parts
 from harness.protocols import find_protocol
 from harness.protocols.reading import read_json
 from harness.records import Item
@@ -181,7 +181,8 @@ def test_embedded_items_show_their_images_in_place(part: str, tmp_path: Path) ->
         places = marked(text, len(by_id[doc["item_id"]].images))
         parts = shown_parts(doc, text)
         images = [part for part in parts if not isinstance(part, str)]
-        assert len(images) == len(pictures(doc, text)) == len(places) > 0
+        visual = task.functions[f"mmrb2_{part}_doc_to_visual"](doc | {"protocol": "both-orders"})
+        assert len(images) == len(visual) == len(places) > 0
         assert all(isinstance(part, str) for part in (parts[0], parts[-1])) or part != "reasoning"
         assert "<image_" not in "".join(part for part in parts if isinstance(part, str))
         messages = task.functions[f"mmrb2_{part}_doc_to_messages"](doc | {"protocol": "both-orders"})

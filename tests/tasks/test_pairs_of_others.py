@@ -7,8 +7,7 @@ import pytest
 from harness.counting.metrics import METRICS, estimate
 from harness.errors import DataError
 from harness.protocols import find_protocol
-from harness.protocols.numbers import two_numbers
-from harness.protocols.reading import read_scores, read_two_numbers
+from harness.protocols.reading import read_scores, read_two_numbers, two_numbers
 from harness.records import Item
 from harness.settings import WorldSettings
 from tests.tasks.loading import answer, draw, hooks_of, load
