@@ -41,6 +41,9 @@ __all__ = [
     "compare", "gate", "leaderboard", "load_run", "table",
 ]  # fmt: skip
 
+PLACED = ("pair", "pair-sets")
+"""Kinds of task whose label is always the place of a response."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -95,15 +98,14 @@ class Run:
                 row = judgment.model_dump(mode="json")
                 row |= {"reading": _written(judgment.reading), "chosen": judgment.chosen}
                 row |= {"label": self._label(item.label), "slice": item.slice}
-                rows.append(
-                    row
-                    | ({"right": judgment.chosen == item.label} if self.result.kind in ("pair", "pair-sets") else {})
-                )
+                if self.result.kind in PLACED:
+                    row["right"] = judgment.chosen == item.label
+                rows.append(row)
         return _arrow(rows)
 
     def _label(self, label: object) -> object:
         """Keep a place or a grade a number; ties and orders are written."""
-        return label if self.result.kind in ("pair", "pair-sets", "score") else _written(label)
+        return label if self.result.kind in (*PLACED, "score") else _written(label)
 
 
 def load_run(name: str | Path, task: str | None = None) -> Run:

@@ -17,6 +17,7 @@ from harness.errors import HarnessError, unknown
 from harness.protocols import FloatArray
 from harness.records import Item
 from harness.records.inventory import limited
+from harness.records.item import PAIRWISE
 from harness.stats.intervals import Estimate, correlation_of, leave_one_out, paired, unknown_error
 from harness.stats.mcnemar import McNemar, mcnemar
 from harness.stats.multiplicity import CORRECTIONS, holm
@@ -366,7 +367,7 @@ def _item_scores(side: TaskResult, metric: Metric) -> FloatArray:
 
 
 def _mcnemar(base: TaskResult, cand: TaskResult) -> McNemar | None:
-    if base.kind not in ("pair", "pair-ties", "pair-sets") or len(base.tallies) > 1 or len(cand.tallies) > 1:
+    if base.kind not in PAIRWISE or len(base.tallies) > 1 or len(cand.tallies) > 1:
         return None
     return mcnemar(*(next(iter(side.tallies.values()))["score"] for side in (base, cand)))
 

@@ -245,7 +245,7 @@ def entries(
         folder,
         benchmark.aliases,
         keys=benchmark.keys,
-        image=benchmark.pictured,
+        images=benchmark.pictured,
         open_image=open_image,
     )
     strays: list[str] = []

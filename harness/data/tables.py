@@ -210,7 +210,7 @@ def checked_rows(
     folder: Path,
     aliases: Mapping[str, str] | None = None,
     keys: Sequence[str] = ("id",),
-    image: str | Sequence[str] = "image",
+    images: Sequence[str] = ("image",),
     open_image: Callable[[Any, Path], Any] | None = None,
 ) -> Iterator[Row]:
     """Bring rows into canonical form, refusing the first wrong value and duplicate ids.
@@ -222,7 +222,7 @@ def checked_rows(
         folder: where relative image paths start.
         aliases: other spellings of a column, spelling to column.
         keys: the columns that name a row together.
-        image: the column that holds the image, or those that hold some, one or a list.
+        images: the columns that hold images, one or a list of them.
         open_image: (value, folder) to what the column's check is given; by default the image's bytes.
 
     Raises:
@@ -231,7 +231,7 @@ def checked_rows(
     seen: dict[bytes, bytes] = {}
     number = 0
     for number, row in enumerate(rows, 1):
-        clean = checked_row(row, number, fields, source, folder, aliases, image, open_image)
+        clean = checked_row(row, number, fields, source, folder, aliases, images, open_image)
         content = _digest(clean)
         name = _digest([clean[key] for key in keys])
         if (known := seen.get(name)) is not None:
@@ -255,7 +255,7 @@ def checked_row(
     source: str,
     folder: Path,
     aliases: Mapping[str, str] | None = None,
-    image: str | Sequence[str] = "image",
+    images: Sequence[str] = ("image",),
     open_image: Callable[[Any, Path], Any] | None = None,
 ) -> Row:
     """Bring row `number` of `source` into canonical form; see `checked_rows`."""
@@ -268,16 +268,13 @@ def checked_row(
             f"Every row needs {', '.join(name for name, field in fields.items() if not field.optional)}.",
         )
     clean: Row = {}
-    pictured = (image,) if isinstance(image, str) else image
     for name, field in fields.items():
         value = row.get(name)
         if value is None and field.optional:
             clean[name] = None
             continue
         try:
-            clean[name] = field.parse(
-                _with_images(value, folder, open_image or image_of) if name in pictured else value
-            )
+            clean[name] = field.parse(_with_images(value, folder, open_image or image_of) if name in images else value)
         except (ValueError, TypeError, LookupError, OSError) as error:
             shown = _shown(value)
             detail = f" ({error})" if str(error) else ""

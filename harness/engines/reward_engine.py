@@ -1,7 +1,7 @@
 """The engine of a judge with a reward head: questions with one response each in, rewards out."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from harness.engines.engine import Done, nobody
 from harness.engines.meter import meter
-from harness.engines.transformers_engine import device, free
+from harness.engines.transformers_engine import batches, device, free
 from harness.errors import HarnessError
 from harness.judge.format import load_reward_format
 from harness.judge.loading import load_model, load_processor
@@ -59,7 +59,8 @@ class RewardEngine:
             HarnessError: if a reward is no number.
         """
         rewards = [0.0] * len(responses)
-        for places in self._batches(responses):
+        lengths, pictured = [one.length for one in responses], [bool(one.images) for one in responses]
+        for places in batches(lengths, pictured, self.batch_size):
             batch = self.collate([self._row(responses[i]) for i in places])
             del batch["labels"]
             meter().sent(len(places))
@@ -72,14 +73,6 @@ class RewardEngine:
             fix = "Compute in float32 (--set judging.precision=float32), or train at a lower rate."
             raise HarnessError(f"{self.name} gives a reward that is no number.", fix)
         return rewards
-
-    def _batches(self, responses: Sequence[Response]) -> Iterator[list[int]]:
-        """Yield places, those of about one length together, and those without images apart."""
-        for pictured in (True, False):
-            kind = [i for i, response in enumerate(responses) if bool(response.images) == pictured]
-            order = sorted(kind, key=lambda i: (responses[i].length, i))
-            for start in range(0, len(order), self.batch_size):
-                yield order[start : start + self.batch_size]
 
     def _row(self, response: Response) -> dict[str, Any]:
         asked = [{"type": "text", "text": p} if isinstance(p, str) else {"type": "image"} for p in response.asked]

@@ -234,14 +234,22 @@ def _content(part: Any) -> dict[str, str]:
     return {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
 
 
-def _alike(questions: Sequence[Question], size: int) -> Iterator[list[int]]:
-    """Yield places in batches, long questions together, so that little is padded; those without images apart."""
-    lengths = [len(question.text) for question in questions]
-    for pictured in (True, False):
-        kind = [i for i, question in enumerate(questions) if bool(question.images) == pictured]
-        order = sorted(kind, key=lambda i: (lengths[i], i))
+def batches(lengths: Sequence[int], pictured: Sequence[bool], size: int) -> Iterator[list[int]]:
+    """Yield places in batches, long texts together, so that little is padded; those without images apart.
+
+    Args:
+        lengths: of the texts, in any unit.
+        pictured: whether images stand with each.
+        size: the most in a batch.
+    """
+    for kind in (True, False):
+        order = sorted((i for i, there in enumerate(pictured) if there == kind), key=lambda i: (lengths[i], i))
         for start in range(0, len(order), size):
             yield order[start : start + size]
+
+
+def _alike(questions: Sequence[Question], size: int) -> Iterator[list[int]]:
+    return batches([len(q.text) for q in questions], [bool(q.images) for q in questions], size)
 
 
 class TransformersScorer:

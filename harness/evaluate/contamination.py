@@ -52,7 +52,7 @@ class _Asked(NamedTuple):
 
 def _rows(path: Path, *columns: str) -> Iterator[tuple[Row, list[bytes]]]:
     """Yield the rows of a table with their images; those of a table of pairs have one."""
-    several = [name for name in ("images",) if name in column_names(path)]
+    several = ["images"] if "images" in column_names(path) else []
     for row in parquet_rows(path, [*columns, "image", *several]):
         yield row, [image["bytes"] for image in (row["image"], *row.get("images", ())) if image]
 

@@ -13,6 +13,9 @@ Kind = Literal["pair", "pair-ties", "pair-sets", "score", "batch", "best"]
 """What a task asks: which of two responses is better, the same where people also say *tie* or where pairs form sets
 that are also counted whole, a grade for one response, an order of several, or which of several is right."""
 
+PAIRWISE: tuple[Kind, ...] = ("pair", "pair-ties", "pair-sets")
+"""Kinds that show two responses and ask which is better."""
+
 Label = Literal["tie"] | int | tuple[int, ...]
 """What people say of an item: which of two responses is better (0, 1, or `tie`), the grade of one
 response, the order of several from best to worst, or those of several that are right, as places in

@@ -11,7 +11,7 @@ JSON follows the schema `harness.table/1`, pure ASCII, every text as it was befo
     cell: {"value": str | number | null,          unrounded; a share lies between 0 and 1; no figure is null
            "shown": str,                          as people read it
            "low": number, "high": number,         ends of the interval, only where there is one
-           "mark": "best" | "over" | "dim"}                only where there is one
+           "mark": "best" | "over" | "dim"}       only where there is one
 
 A later version only adds keys, or has another number. CSV has one header: `table` (the title), then every
 heading; a column with intervals is followed by its `low` and `high`; figures are unrounded, notes are left out.

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.comparing.fields import strict
 from harness.counting.cache import Cache, Figure
 from harness.counting.metrics import Metric, primary
 from harness.errors import HarnessError
@@ -18,9 +19,9 @@ class Listed(NamedTuple):
     """A run as it is listed; `problem` says why it cannot be read, or why a finished one has no figure."""
 
     name: str
-    run: Run | None
-    metric: Metric | None
-    figure: Figure | None
+    run: Run | None = None
+    first: tuple[Metric, Figure] | None = None
+    """The first metric of the first task, of a finished run."""
     problem: str = ""
 
     @property
@@ -40,18 +41,16 @@ def listed(paths: Iterable[Path], words: Sequence[str], cache: Cache) -> Iterato
     for path in paths:
         folder = RunFolder(path)
         try:
-            run = folder.read_run()
+            found = Listed(path.name, folder.read_run())
         except HarnessError as error:
-            found = Listed(path.name, None, None, None, error.problem)
-        else:
-            found = Listed(path.name, run, None, None)
+            found = Listed(path.name, problem=error.problem)
         if not all(word in found.name or word in found.status for word in words):
             continue
         if found.run and found.run.tasks and found.status == "complete":
             task = found.run.tasks[0]
             try:
                 metric = primary(task.kind)
-                found = found._replace(metric=metric, figure=cache.count(folder, found.run, task.task).figures[metric])
+                found = found._replace(first=(metric, cache.count(folder, found.run, task.task).figures[metric]))
             except HarnessError as error:
                 found = found._replace(problem=error.problem)
         yield found
@@ -60,7 +59,7 @@ def listed(paths: Iterable[Path], words: Sequence[str], cache: Cache) -> Iterato
 def lines(found: Sequence[Listed]) -> list[str]:
     """Write a line of each run under a header; a column that says nothing is left out."""
     header = ("run", "status", "seeds x items", "first metric", "tokens", "age")
-    rows = [_row(one) for one in found if one.run]
+    rows = [_row(one, one.run) for one in found if one.run]
     told = [place for place in range(len(header)) if place < 3 or any(row[place] for row in rows)]
     shown = [[row[place] for place in told] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
@@ -69,20 +68,14 @@ def lines(found: Sequence[Listed]) -> list[str]:
     return [head, *(next(readable) if one.run else f"{one.name}  unreadable: {one.problem}" for one in found)]
 
 
-def _row(one: Listed) -> tuple[str, ...]:
-    if one.run is None:
-        raise ValueError(f"{one.name} is unreadable")
-    asked = f"{len(_seeds(one.run))} x {sum(task.items for task in one.run.tasks)}"
-    figure = ""
-    if one.metric and one.figure:
-        figure = f"{one.metric.name} {points(one.figure.value, one.metric)}"
-    return one.name, one.status, asked, figure, _shortened(_tokens(one.run)), _age(one.run.started)
+def _row(one: Listed, run: Run) -> tuple[str, ...]:
+    asked = f"{len(_seeds(run))} x {sum(task.items for task in run.tasks)}"
+    figure = f"{one.first[0].name} {points(one.first[1].value, one.first[0])}" if one.first else ""
+    return one.name, one.status, asked, figure, _shortened(_tokens(run)), _age(run.started)
 
 
 def fields(found: Sequence[Listed]) -> str:
     """Write the runs for programs."""
-    from harness.comparing.fields import strict
-
     return strict({"schema": SCHEMA, "runs": [_fields(one) for one in found]})
 
 
@@ -94,9 +87,8 @@ def _fields(one: Listed) -> dict[str, Any]:
     told |= {name: config.get(name) for name in ("recipe", "model", "profile")}
     told |= {"seeds": _seeds(one.run), "tasks": [{"task": task.task, "items": task.items} for task in one.run.tasks]}
     told |= {"tokens": _tokens(one.run), "started": one.run.started, "finished": one.run.finished}
-    if one.metric and one.figure:
-        told["figure"] = {"metric": one.metric.name, **one.figure._asdict()}
-    return told | {"figure": told.get("figure")}
+    told["figure"] = {"metric": one.first[0].name, **one.first[1]._asdict()} if one.first else None
+    return told
 
 
 def _seeds(run: Run) -> list[Any]:

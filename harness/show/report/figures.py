@@ -14,10 +14,10 @@ from harness.comparing.findings import difference_text, setting
 from harness.counting.metrics import HEADLINES, METRICS, Metric, of_slice, primary
 from harness.counting.results import TaskResult
 from harness.records import Item
+from harness.records.item import PAIRWISE
 from harness.sheets.figures import points
 from harness.sheets.sheet import Cell, Column, Sheet, count, text
 from harness.show.report.model import (
-    PAIRWISE,
     Bin,
     Intervals,
     Line,

@@ -12,6 +12,7 @@ from harness.comparing.findings import by_seed, differ_in, differences, remarks
 from harness.counting.metrics import primary
 from harness.counting.results import TaskResult, load_result
 from harness.records import RunFolder
+from harness.records.item import PAIRWISE
 from harness.sheets.figures import SYNTHETIC, points
 from harness.show.report.figures import (
     configs,
@@ -25,7 +26,6 @@ from harness.show.report.figures import (
 )
 from harness.show.report.items import apart, items_table
 from harness.show.report.model import (
-    PAIRWISE,
     Costs,
     Page,
     Side,

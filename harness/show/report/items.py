@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from harness.records import Item, Judgment, Kind, Label
+from harness.records.item import PAIRWISE
 from harness.show.report.asked import words_of
-from harness.show.report.model import PAIRWISE, Answer, Apart, Items, Row, Side
+from harness.show.report.model import Answer, Apart, Items, Row, Side
 from harness.show.report.pictures import thumbnails
 
 BUDGET = 24_000_000

@@ -8,8 +8,6 @@ from harness.records import Judgment
 from harness.sheets.sheet import Sheet
 from harness.show.report.infos import ExpertsInfo, SplitInfo, TruthInfo
 
-PAIRWISE = ("pair", "pair-ties", "pair-sets")
-
 
 @dataclass(frozen=True)
 class Side:
