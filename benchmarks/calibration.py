@@ -25,7 +25,7 @@ from harness.counting.metrics import METRICS, Metric, of_slice, sums
 from harness.protocols import Tally
 from harness.stats.intervals import leave_one_out, paired, single
 from harness.stats.resampling import bca, bootstrap, permutation_p
-from harness.stats.sums import Clusters, Sums
+from harness.stats.sums import Clusters, FloatArray, Sums
 
 SHARES = (0.146, 0.600, 0.254)
 """The slices' shares of the clusters: VL-RewardBench's first release has 183, 749 and 318 items."""
@@ -127,8 +127,10 @@ def simulate(setting: Setting, frame: Tally, draw: np.random.Generator) -> list[
     group = frame.slice_index[1]
     clusters = int(cluster.max()) + 1
 
-    def difficulty() -> np.ndarray:
-        return math.sqrt(0.3) * draw.normal(size=clusters)[cluster] + math.sqrt(0.7) * draw.normal(size=count)
+    def difficulty() -> FloatArray:
+        drawn: FloatArray = math.sqrt(0.3) * draw.normal(size=clusters)[cluster]
+        drawn += math.sqrt(0.7) * draw.normal(size=count)
+        return drawn
 
     shared, sides = difficulty(), []
     for gap in (0.0, setting.gap):
@@ -223,7 +225,7 @@ def naive(base: list[Tally], cand: list[Tally], truth: tuple[float, float]) -> I
         yield Check(figure, method, low <= true <= high, high - low, figure != "accuracy" and not low <= 0 <= high)
 
 
-def _grades(scores: np.ndarray) -> np.ndarray:
+def _grades(scores: np.ndarray) -> FloatArray:
     return np.clip(np.round(3 + 1.2 * scores), 1, 5)
 
 
@@ -240,7 +242,8 @@ def graded_truth(setting: Graded) -> float:
 
 def graded_checks(setting: Graded, truth: float, draw: np.random.Generator, seed: int) -> Iterator[Check]:
     """Simulate two graders of the same items, equally good, and check the intervals."""
-    cluster, slices = [], []
+    cluster: list[str | None] = []
+    slices: list[str] = []
     for source in range(setting.sources):
         here: list[int] = []
         while len(here) < setting.items:
@@ -250,7 +253,7 @@ def graded_checks(setting: Graded, truth: float, draw: np.random.Generator, seed
     clusters = Clusters.of(cluster, slices)
     count = len(cluster)
 
-    def noise() -> np.ndarray:
+    def noise() -> FloatArray:
         return math.sqrt(0.3) * draw.normal(size=len(clusters))[clusters.index] + math.sqrt(0.7) * draw.normal(
             size=count
         )

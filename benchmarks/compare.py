@@ -19,8 +19,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.records import Item, Judgment, Run, RunFolder
-from harness.records.run import TaskRecord
+from harness.protocols import find_protocol
+from harness.records import Item, Judgment, Presentation, RunFolder, item_id
+from harness.records.judgment import Reading
+from tests.toys import write
 
 ITEMS, VOTES, RESAMPLES, ROUNDS = 1250, 10, 10_000, 5
 SLICES = {"general": 183, "hallucination": 749, "reasoning": 318}
@@ -36,7 +38,7 @@ def make_items() -> list[Item]:
         left -= 1
         items.append(
             Item(
-                item_id=f"drawn/{i}#{i:010x}",
+                item_id=item_id(f"drawn/{i}", "q", ("a", "b")),
                 source_id=str(i),
                 question="q",
                 responses=("a", "b"),
@@ -51,46 +53,17 @@ def make_items() -> list[Item]:
 
 def write_run(folder: Path, items: Sequence[Item], accuracy: float) -> None:
     """Write a run whose votes are drawn."""
-    draw, run = random.Random(folder.name), RunFolder(folder)
-    judgments = []
-    for item in items:
-        chance = min(0.98, max(0.02, draw.gauss(accuracy, 0.25)))
-        for repeat in range(VOTES):
-            order = draw.choice(((0, 1), (1, 0)))
-            chosen = item.label if draw.random() < chance else 1 - int(str(item.label))
-            reading = "unparsed" if draw.random() < 0.01 else "first" if order[0] == chosen else "second"
-            judgments.append(
-                Judgment(item_id=item.item_id, seed=0, order=order, repeat=repeat, text="...", reading=reading)
-            )
-    task = TaskRecord(
-        task="vlrewardbench",
-        kind="pair",
-        protocol=f"official:{VOTES}",
-        protocol_version=1,
-        reader="official",
-        data="drawn",
-        data_fingerprint="drawn",
-        data_items=ITEMS,
-        data_slices=SLICES,
-        items=ITEMS,
-        slices=list(SLICES),
-        synthetic=True,
-    )
-    record = Run(
-        name=folder.name,
-        status="complete",
-        config={"recipe": folder.name},
-        tasks=[task],
-        checkpoints={"0": "drawn"},
-        packages={},
-        revision=None,
-        hardware={},
-        started="",
-    )
-    run.write_run(record)
-    run.write_items("vlrewardbench", items)
-    run.write_presentations("vlrewardbench", [judgment.presentation for judgment in judgments])
-    run.append_judgments("vlrewardbench", judgments)
+    draw, protocol = random.Random(folder.name), find_protocol(f"official:{VOTES}")
+    label = {item.item_id: int(str(item.label)) for item in items}
+    chance = {item.item_id: min(0.98, max(0.02, draw.gauss(accuracy, 0.25))) for item in items}
+
+    def answer(shown: Presentation) -> Judgment:
+        chosen = label[shown.item_id] if draw.random() < chance[shown.item_id] else 1 - label[shown.item_id]
+        reading: Reading = "unparsed" if draw.random() < 0.01 else "first" if shown.order[0] == chosen else "second"
+        return Judgment(**shown._asdict(), seed=0, text="", reading=reading)
+
+    judgments = map(answer, protocol.presentations(items, 0))
+    write(folder, items, judgments, task="vlrewardbench", protocol=protocol.spec, reader="official")
 
 
 def timed(command: Sequence[str]) -> tuple[float, float, str]:
@@ -110,7 +83,7 @@ def plain_loop(folder: Path) -> float:
     from harness.counting.results import load_result
 
     base, cand = (load_result(RunFolder(folder / name)).tallies[0] for name in ("base", "cand"))
-    differences = defaultdict(float)
+    differences: defaultdict[str | None, float] = defaultdict(float)
     for cluster, b, c in zip(base.clusters, base["score"], cand["score"], strict=True):
         differences[cluster] += (c if c == c else 0.0) - (b if b == b else 0.0)
     values = list(differences.values())

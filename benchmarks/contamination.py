@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from harness.training.sources import PAIRS
 from harness.training.stages import Artifact, Silent
 from tests.data.copies import reencoded, resized, rewritten
 
-COPIES = {
+COPIES: dict[str, Callable[[bytes], bytes]] = {
     "JPEG, quality 75": reencoded,
     "resized to 90 %": resized,
     "resized to 90 %, JPEG 75": lambda data: resized(data, format_="JPEG"),

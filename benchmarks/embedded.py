@@ -98,7 +98,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "harness"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-        walls, runs = {}, []
+        walls: dict[str, float] = {}
+        runs: list[Run] = []
         for name, (command, _) in commands.items():
             walls[name] = timed(command, clone)
             runs = runs or runs_of(clone)

@@ -27,7 +27,7 @@ from harness.counting.metrics import METRICS, estimate  # noqa: E402
 from harness.counting.results import TaskResult, load_result  # noqa: E402
 from harness.decide.gate import Terms, Verdict, rule  # noqa: E402
 from harness.protocols import Tally  # noqa: E402
-from harness.records import RunFolder  # noqa: E402
+from harness.records import Item, RunFolder  # noqa: E402
 
 MARGIN, ITEMS = 0.035, 1250
 """What `.ci/run` asks."""
@@ -61,7 +61,7 @@ def drawn(result: TaskResult, size: int, rng: np.random.Generator) -> TaskResult
     return replace(result, items=items, tallies={seed: _rows(t, places, items) for seed, t in result.tallies.items()})
 
 
-def _rows(tally: Tally, places: list[int], items: list) -> Tally:
+def _rows(tally: Tally, places: list[int], items: list[Item]) -> Tally:
     return Tally(
         [item.item_id for item in items],
         [item.slice for item in items],

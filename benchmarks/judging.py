@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from harness.config import RunConfig
-from harness.data.benchmark import read_items, write_benchmark
+from harness.data.benchmark import TABLE, read_items, write_benchmark
 from harness.data.tables import Row
 from harness.embedded.data import benchmark_rows
 from harness.engines.engine import open_engine
@@ -33,7 +33,7 @@ from harness.engines.vllm_servers import interpreter, vllm_version
 from harness.errors import HarnessError
 from harness.evaluate import tasks
 from harness.evaluate.engine_model import EngineModel
-from harness.evaluate.hooks import presentation_docs
+from harness.evaluate.hooks import load_hooks, presentation_docs
 from harness.evaluate.judged import Judged
 from harness.judge.checkpoints import resolve
 from harness.judge.format import EMBEDDED
@@ -47,7 +47,7 @@ from harness.training.stages import Artifact, Silent
 
 ROOT = Path(__file__).parent.parent
 CONTENT = read_task(ROOT / "tasks/vlrewardbench/vlrewardbench.yaml")
-HOOKS = tasks.load_hooks("vlrewardbench", CONTENT.hooks)
+HOOKS = load_hooks("vlrewardbench", CONTENT.hooks)
 TOKENS = 48
 """Longest answer; the embedded judge needs some fifteen."""
 
@@ -59,8 +59,8 @@ def dev_rows(items: int) -> Iterable[Row]:
 
 def prepared(scratch: Path, rows: Iterable[Row], protocol: str) -> tasks.PreparedTask:
     """Prepare items under a protocol."""
-    info = write_benchmark(scratch / tasks.TABLE, rows, "dev", scratch, HOOKS.benchmark)
-    found = read_items(scratch / tasks.TABLE)
+    info = write_benchmark(scratch / TABLE, rows, "dev", scratch, HOOKS.benchmark)
+    found = read_items(scratch / TABLE)
     return tasks.PreparedTask(
         CONTENT, HOOKS, Artifact("benchmark", "key", scratch, info), found, find_protocol(protocol), EMBEDDED.prompt
     )
@@ -84,7 +84,7 @@ def asked_plainly(task: tasks.PreparedTask, model: Any) -> float:
     generation = {"max_new_tokens": TOKENS, "do_sample": False, "temperature": 0, "until": []}
     with tempfile.TemporaryDirectory() as scratch:
         started = time.perf_counter()
-        docs = presentation_docs(task.benchmark.path / tasks.TABLE, task.protocol, task.items, 0, Path(scratch))
+        docs = presentation_docs(task.benchmark.path / TABLE, task.protocol, task.items, 0, Path(scratch))
         simple_evaluate(
             model=model,
             tasks=[

@@ -16,8 +16,8 @@ from pathlib import Path
 from tabulate import tabulate
 
 from harness import provenance
-from harness.records import Item, Judgment, Run, RunFolder, item_id
-from harness.records.run import TaskRecord
+from harness.records import Item, Judgment, item_id
+from tests.toys import write
 
 RUNS, SLICES = 200, {"general": 183, "hallucination": 749, "reasoning": 318}
 NAMES = [name for name, count in SLICES.items() for _ in range(count)]
@@ -54,40 +54,11 @@ def make_run(path: Path, items: list[Item], number: int) -> None:
         for order in ((0, 1), (1, 0)):
             chosen = item.label if draw.random() < accuracy else 1 - item.label
             reading = "first" if chosen == order[0] else "second"
-            text = f"The {reading} answer fits the picture better. Overall Judgment: {reading}."
+            text = f"It fits the picture better. Overall Judgment: Answer {1 if reading == 'first' else 2} is better."
             judgments.append(
                 Judgment(item_id=item.item_id, seed=0, order=order, text=text, reading=reading, seconds=0.1)
             )
-    record = TaskRecord(
-        task="vlrewardbench",
-        kind="pair",
-        protocol="both-orders",
-        protocol_version=1,
-        reader="strict",
-        data="made",
-        data_fingerprint="made",
-        data_items=len(items),
-        data_slices=SLICES,
-        items=len(items),
-        slices=list(SLICES),
-        synthetic=True,
-    )
-    folder = RunFolder(path)
-    run = Run(
-        name=path.name,
-        status="complete",
-        config={"recipe": path.name, "seeds": [0]},
-        tasks=[record],
-        checkpoints={"0": "made"},
-        packages={},
-        revision=None,
-        hardware={},
-        started="made",
-    )
-    folder.write_run(run)
-    folder.write_items("vlrewardbench", items)
-    folder.write_presentations("vlrewardbench", [judgment.presentation for judgment in judgments])
-    folder.append_judgments("vlrewardbench", judgments)
+    write(path, items, judgments, task="vlrewardbench")
 
 
 def draw_up(folder: str) -> float:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from calibration import Setting, layout, simulate
 
+from benchmarks.calibration import Setting, layout, simulate
 from harness.counting.metrics import METRICS, sums
 from harness.protocols import Tally
 from harness.stats.intervals import jackknife, leave_one_out, paired
@@ -58,7 +58,9 @@ def planned(setting: Setting, sims: int, seed: int = 0) -> Planned:
         said.append([setting.items * form.needed(setting.gap, "items") for form in forms])
         found.append(known)
     middle = float(np.median([one[0] for one in said]))
-    typical = replace(found[0], items=found[0].items._replace(variance=np.mean([k.items.variance for k in found])))
+    typical = replace(
+        found[0], items=found[0].items._replace(variance=float(np.mean([k.items.variance for k in found])))
+    )
     asked = setting.items * typical.needed(setting.gap, "items")
     larger = replace(setting, items=round(middle))
     clusters, frame = layout(larger)

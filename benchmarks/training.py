@@ -106,11 +106,12 @@ def ours(kind: str, root: Path, out: Path, times: Times, setup: Setup) -> None:
     start, pairs = artifact(root, "start"), artifact(root, "pairs")
     common: dict[str, Any] = {"training": TrainingSettings(), "seed": 0, "progress": times}
     if kind == "sft":
-        sft.sft(out, start, pairs, None, setup.judge, setup.sft, setup.updates, **common)
+        settings = setup.sft.model_copy(update={"updates": setup.updates})
+        sft.sft(out, start, pairs, None, setup.judge, settings, **common)
     else:
         epochs = setup.updates * setup.dpo.batch_size / _contrasts(root)
-        settings = setup.dpo.model_copy(update={"epochs": epochs})
-        dpo.dpo(out, start, pairs, artifact(root, "contrasts"), setup.judge, settings, **common)
+        shortened = setup.dpo.model_copy(update={"epochs": epochs})
+        dpo.dpo(out, start, pairs, artifact(root, "contrasts"), setup.judge, shortened, **common)
 
 
 def _contrasts(root: Path) -> int:
@@ -307,9 +308,9 @@ def _kept(updates: int) -> dict[str, tuple[float, float]]:
     def merged(model: Any) -> Any:
         return halved(copy.deepcopy(model).merge_and_unload())
 
-    @torch.no_grad()
     def said(model: Any, text: Any) -> Any:
-        return torch.log_softmax(model(text).logits.float(), -1)
+        with torch.no_grad():
+            return torch.log_softmax(model(text).logits.float(), -1)
 
     texts = torch.randint(0, 2000, (3, 32, 48))
     tuned = learn(get_peft_model(copy.deepcopy(base), shape), 1e-4, 100, texts[0])
