@@ -83,7 +83,7 @@ class Scale:
     """Of the square matrices of the ceiling."""
 
 
-REAL = Scale(batch=16, updates=8, rounds=2, items=64, sequences=64, tokens=128, side=8192)
+REAL = Scale(batch=8, updates=6, rounds=2, items=32, sequences=64, tokens=128, side=8192)
 TINY = Scale(batch=2, updates=4, rounds=1, items=4, sequences=8, tokens=4, side=512)
 
 

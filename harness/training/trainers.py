@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,7 @@ def starting_model(job: Job, halfway: str | None = None) -> tuple[Any, Any]:
         adapter = peft_config(judge, [HEAD] if heads else None)
     if judge.freeze_vision:
         freeze_vision(model)
+    spare_frozen_towers(model)
     return model, adapter
 
 
@@ -197,11 +199,38 @@ def peft_config(judge: JudgeSettings, whole: list[str] | None = None) -> Any:
     )
 
 
+TOWERS = ("visual", "vision_tower", "vision_model")
+"""What models call the part that sees."""
+
+
 def freeze_vision(model: Any) -> None:
     """Stop training the vision tower and the projector."""
     for name, parameter in model.named_parameters():
-        if any(part in name for part in ("visual", "vision_tower", "vision_model", "projector")):
+        if any(part in name for part in (*TOWERS, "projector")):
             parameter.requires_grad_(False)
+
+
+def spare_frozen_towers(model: Any) -> None:
+    """Let a vision tower of which nothing is trained compute no gradients.
+
+    With an adapter and gradient checkpointing, transformers makes the output of every embedding require a gradient,
+    that of an image's patches too. The tower would be computed twice and differentiated, for gradients that nobody
+    takes: most of an update's time for Qwen2.5-VL-7B (`benchmarks/gpu.md`).
+    """
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] in TOWERS:
+            module.forward = _without_gradients_if_frozen(module, module.forward)
+
+
+def _without_gradients_if_frozen(module: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(forward)
+    def spared(*arguments: Any, **named: Any) -> Any:
+        # asked at each call: an adapter may be put onto the tower later
+        trained = any(parameter.requires_grad for parameter in module.parameters())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
+            return forward(*arguments, **named)
+
+    return spared
 
 
 def train_and_save(

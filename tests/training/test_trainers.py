@@ -2,8 +2,11 @@
 
 import io
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
+from peft import LoraConfig, get_peft_model
 from PIL import Image
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
@@ -11,13 +14,14 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 from harness.embedded.data import preference_rows
 from harness.errors import HarnessError
 from harness.judge.format import EMBEDDED, PLAIN, JudgeFormat
-from harness.judge.loading import load_processor, verdict_tokens
+from harness.judge.loading import load_model, load_processor, verdict_tokens
 from harness.settings import DpoSettings, JudgeSettings, SftSettings, TrainingSettings, WorldSettings
 from harness.training.jobs import Job
 from harness.training.rows import conversation
 from harness.training.stages import Artifact
-from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, thinned
+from harness.training.trainers import CheckedCollator, CheckReference, common_arguments, spare_frozen_towers, thinned
 from harness.training.updates import updates_for
+from tests.toy_qwen import save_tiny_qwen
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +123,48 @@ def test_a_response_with_braces_is_shown_as_it_is() -> None:
     assert EMBEDDED.ask("{first}?", "{second}", "{x}") == "{first}? answer 1: {second} answer 2: {x} which is better?"
     judgment = PLAIN.judgment("The circle is red.", 1)
     assert PLAIN.rationale(judgment) == "The circle is red."
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("tiny")
+    save_tiny_qwen(folder)
+    return str(folder)
+
+
+def adapted(model: str, adapter: LoraConfig):
+    """Load a judge with an adapter and checkpointed activations, as TRL has it; note what its tower gives."""
+    ready = get_peft_model(load_model(JudgeSettings(model=model), "float32"), adapter)
+    ready.enable_input_require_grads()
+    ready.gradient_checkpointing_enable()
+    ready.train()
+    seen: list[bool] = []
+    tower = ready.get_base_model().model.visual
+    tower.register_forward_hook(lambda module, given, out: seen.append(out.pooler_output.requires_grad))
+    return ready, seen
+
+
+def gradients(model: Any, processor: Any) -> dict[str, torch.Tensor]:
+    image = Image.linear_gradient("L").resize((112, 84)).convert("RGB")
+    shown = [{"type": "image"}, {"type": "text", "text": "which?"}]
+    text = processor.apply_chat_template([{"role": "user", "content": shown}], tokenize=False)
+    inputs = processor(text=[text], images=[image], return_tensors="pt")
+    model(**inputs, labels=inputs["input_ids"]).loss.backward()
+    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+
+
+@pytest.mark.parametrize(("target", "through"), [(r".*language_model.*q_proj", False), (r".*visual.*qkv", True)])
+def test_a_tower_of_which_nothing_is_trained_is_not_differentiated(tiny, target, through) -> None:
+    adapter = LoraConfig(r=2, target_modules=target, init_lora_weights=False)
+    processor, found = load_processor(JudgeSettings(model=tiny)), []
+    for spared in (False, True):
+        torch.manual_seed(1)
+        model, seen = adapted(tiny, adapter)
+        if spared:
+            spare_frozen_towers(model)
+        found.append(gradients(model, processor))
+        assert seen == [through or not spared]
+    plain, sparing = found
+    assert plain.keys() == sparing.keys() != set()
+    for name in plain:
+        torch.testing.assert_close(plain[name], sparing[name])
