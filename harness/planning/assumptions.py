@@ -26,10 +26,11 @@ class Gpu(_Part):
 
 
 class Shares(_Part):
-    """Shares of the peak (training, reading) or of the bandwidth (writing) that are reached."""
+    """Shares of the peak (training, reading, scoring) or of the bandwidth (writing) that are reached."""
 
     training: float
     reading: float
+    scoring: float
     writing: float
 
 
@@ -49,8 +50,8 @@ class Assumed(_Part):
 class Assumptions(_Part):
     """Everything that a plan takes for granted."""
 
-    measured: str | None
-    """Where the speeds were measured, and when; None while they are assumed."""
+    measured: str
+    """Which speeds were measured, on what, and which are assumed: a part of a sentence."""
     gpus: dict[str, Gpu]
     shares: Shares
     step: dict[str, float]

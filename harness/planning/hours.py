@@ -29,7 +29,8 @@ def hours(load: Load, architecture: Architecture, launch: Launch, machine: Machi
         return operations(load, architecture) / (gpu.peak * shares.training * launch.processes) / 3600
     sight = seen(load, architecture)
     prompt = (sight.tokens + load.prompt) * _reading(architecture) + sight.patches * _sight(architecture)
-    seconds = load.rows / load.draws * prompt / (gpu.peak * shares.reading)
+    reached = shares.reading if sight.patches else shares.scoring
+    seconds = load.rows / load.draws * prompt / (gpu.peak * reached)
     if load.work == "write":
         seconds += _steps(load) * _step(load, architecture, gpu)
     return seconds / (load.place.gpus or machine.gpus) / 3600

@@ -189,13 +189,7 @@ def remarks(plan: Plan) -> Iterator[str]:
     yield from too_large(plan)
     yield from _too_long(plan)
     if plan.machine.gpu and plan.owed:
-        measured = assumptions().measured
-        yield (
-            f"Speeds were measured: {measured}."
-            if measured
-            else "Hours are an estimate and their speeds assumptions (harness/planning/throughput.yaml): nothing was "
-            "measured on a GPU yet."
-        )
+        yield f"Hours are an estimate. Measured were {assumptions().measured}."
     idle = [need for need in plan.owed if leaves_idle(need.load, plan.launch, plan.machine)]
     if idle:
         names = ", ".join(dict.fromkeys(need.step.stage for need in idle))
