@@ -114,7 +114,7 @@ def _texts(text: str, words: Words) -> Iterator[str]:
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            pieces = [(p.value, None) if isinstance(p, ast.Constant) else ("", _name(p)) for p in node.values]
+            pieces = [_piece(part) for part in node.values]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             try:
                 pieces = [(before, field) for before, field, _, _ in string.Formatter().parse(node.value)]
@@ -125,5 +125,8 @@ def _texts(text: str, words: Words) -> Iterator[str]:
         yield "".join(f"{before}{{{words.fields.get(field, field)}}}" if field else before for before, field in pieces)
 
 
-def _name(part: ast.expr) -> str:
-    return ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else ""
+def _piece(part: ast.expr) -> tuple[str, str | None]:
+    """Read a piece of a filled text: what stands there, or the name of what is filled in."""
+    if isinstance(part, ast.FormattedValue):
+        return "", ast.unparse(part.value)
+    return (part.value, None) if isinstance(part, ast.Constant) and isinstance(part.value, str) else ("", None)

@@ -28,7 +28,9 @@ def reader_in(form: VerdictForm) -> Reader:
 
     A sentence that stands there and names neither response says nothing, and the ones after it are not looked for.
     """
-    readings: dict[str, Reading] = dict.fromkeys(form.first, "first") | dict.fromkeys(form.second, "second")
+    first: Reading = "first"
+    readings = dict.fromkeys(form.first, first)
+    readings.update(dict.fromkeys(form.second, "second"))
     # of two names the longer first, so that "10" is not read as "1"
     names = "|".join(map(re.escape, sorted(readings, key=len, reverse=True)))
     steps = []

@@ -111,20 +111,20 @@ def _list_judges(roots: Sequence[Path]) -> "Sheet":
     from harness.registry import find_judges, load_judge
     from harness.sheets.sheet import Column, sheet_of
 
+    known = {name: load_judge(name, roots) for name in find_judges(roots)}
     groups = []
-    for name in sorted(find_judges(roots)):
-        judge = load_judge(name, roots)
+    for name, judge in sorted(known.items(), key=lambda one: (one[1].cannot is not None, one[0])):
         if judge.cannot:
             needs = f"cannot be run: {judge.cannot}"
         elif judge.words:
-            needs = "its authors' words, which are saved once; a run says how"
+            needs = "needs its authors' words, saved once: a run says how"
         else:
-            needs = "nothing besides its weights"
+            needs = "needs nothing besides its weights"
         where = f"{judge.hub}@{judge.revision[:12]}" if judge.revision else judge.hub
-        about = (where, f"{judge.parameters} parameters; licence: {judge.licence}")
-        first = (f"judge:{name}", judge.summary, "scores" if judge.head or judge.scores else "writes", needs)
-        groups.append([first, *(("", line, "", "") for line in about)])
-    columns = (Column("judge"), Column("what it is; where, size, licence"), Column("answer"), Column("what it needs"))
+        about = (where, f"{judge.parameters} parameters; licence: {judge.licence}", needs)
+        first = (f"judge:{name}", judge.summary, "scores" if judge.head or judge.scores else "writes")
+        groups.append([first, *(("", line, "") for line in about)])
+    columns = (Column("judge"), Column("what it is; where, size, licence, needs"), Column("it"))
     return sheet_of("judges", columns, *groups)
 
 

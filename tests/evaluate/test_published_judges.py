@@ -1,6 +1,7 @@
-"""Judges by name, end to end and offline: a tiny random Qwen2.5-VL asked and read as a file of a user's says."""
+"""Judges by name, end to end and offline: small models asked and read as files of a user's say."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,17 @@ from safetensors.torch import save_file  # noqa: E402
 from harness.cli import main  # noqa: E402
 from harness.counting.results import load_result  # noqa: E402
 from harness.errors import DataError  # noqa: E402
+from harness.judge.checkpoints import EMBEDDED  # noqa: E402
+from harness.judge.format import FILE  # noqa: E402
 from harness.protocols.forms import reader_in, recorded_form  # noqa: E402
 from harness.records import RunFolder  # noqa: E402
 from tests.toy_qwen import save_tiny_qwen  # noqa: E402
 
 ABOUT = "summary: ours\nhub: OWNER/NAME\nlicence: mit\nparameters: few\nprinted: Skywork-VL-Reward-7B\n"
-# what a random model writes is noise, and some letters are in it
-WRITES = """prompt: "{question} one: {first} two: {second}"
+WRITES = """prompt: "{question} answer 1: {first} answer 2: {second} which is better?"
 verdict:
-  sentences: [{form: "{verdict}", take: last}]
-  first: [a, e, i, o, r]
-  second: [c, l, n, s, t]
-max_new_tokens: 12
+  sentences: [{form: "answer {verdict} is better", take: last}]
+max_new_tokens: 40
 """
 SMALL = ["--set", "world.items=8", "--set", "judging.batch_size=16"]
 
@@ -32,7 +32,8 @@ SMALL = ["--set", "world.items=8", "--set", "judging.batch_size=16"]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("judges")
-    save_tiny_qwen(place / "model")
+    # the embedded judge without the format that it brings
+    shutil.copytree(EMBEDDED / "judge", place / "model", ignore=shutil.ignore_patterns(FILE))
     head = {"v_head.summary.weight": torch.randn(1, 32), "v_head.summary.bias": torch.zeros(1)}
     save_tiny_qwen(place / "scored")
     save_file(head, place / "scored/value_head.safetensors")
@@ -47,16 +48,16 @@ def run(place: Path, name: str, model: str, out: str, *more: str) -> int:
     return main([*asked, "--include-path", str(place), *SMALL, *more])
 
 
-def test_one_that_writes_is_read_by_its_own_form_and_the_record_keeps_it(place: Path, monkeypatch, capsys) -> None:
+def test_one_that_writes_is_read_by_its_own_form_and_the_record_keeps_it(place: Path, monkeypatch, capfd) -> None:
     monkeypatch.setenv("HARNESS_RESULTS", str(place / "results"))
     assert run(place, "writes", "model", "run") == 0
-    said = " ".join(capsys.readouterr().out.split())
+    said = " ".join(capfd.readouterr().out.split())
     assert "Printed by the model's authors: general 66.0" in said
     folder = RunFolder(place / "run")
     result = load_result(folder)
     record = result.run.config
     assert (record["model"], result.task.reader) == ("judge:writes", "own")
-    assert record["judging"]["max_new_tokens"] == 12
+    assert record["judging"]["max_new_tokens"] == 40
     assert record["published"]["licence"] == "mit"
     judgments = folder.read_judgments("vlrewardbench")
     read = reader_in(recorded_form(record))
@@ -82,8 +83,10 @@ def test_one_with_a_head_scores_each_response(place: Path, monkeypatch, capsys) 
     folder = RunFolder(place / "scored-run")
     result = load_result(folder)
     assert result.task.reader == "strict"
-    assert all(j.text.startswith("Reward of answer 1: ") for j in folder.read_judgments("vlrewardbench"))
-    assert float(result.tallies[0]["consistency"].mean()) == 1
+    judgments = folder.read_judgments("vlrewardbench")
+    assert all(j.text.startswith("Reward of answer 1: ") for j in judgments)
+    # one reward a response, so both orders prefer the same
+    assert len({(j.item_id, j.chosen) for j in judgments}) == len(judgments) / 2
     capsys.readouterr()
     assert run(place, "scores", "scored", "other", "--prompt-file", "words.txt") == 2
     assert "is asked in no words" in capsys.readouterr().err
@@ -107,8 +110,7 @@ def test_they_judge_responses_of_ones_own(place: Path, monkeypatch, capsys) -> N
 
 def test_one_that_cannot_be_run_says_why(monkeypatch, tmp_path: Path, capsys) -> None:
     monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path))
-    for verb in (["run", "--model", "judge:llava-critic", "--tasks", "vlrewardbench"],):
-        assert main(verb) == 2
+    assert main(["run", "--model", "judge:llava-critic", "--tasks", "vlrewardbench"]) == 2
     assert "judge:llava-critic cannot be asked here" in capsys.readouterr().err
     assert main(["run", "--model", "judge:r1-rewart", "--tasks", "vlrewardbench"]) == 2
     assert "judge:r1-reward" in capsys.readouterr().err
