@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from harness.settings import Section
 
@@ -69,8 +69,8 @@ class VerdictForm(Section):
 
     @field_validator("second")
     @classmethod
-    def _names_another(cls, second: list[str], info: object) -> list[str]:
-        if both := set(second) & set(getattr(info, "data", {}).get("first", ())):
+    def _names_another(cls, second: list[str], info: ValidationInfo) -> list[str]:
+        if both := set(second) & set(info.data.get("first", ())):
             raise ValueError(f"{min(both)!r} names the first response too")
         return second
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from harness.config import OURS, RunConfig, redacted, server_settings
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import checkpoint_of, resolve
-from harness.judge.format import RewardFormat, load_format, load_reward_format
+from harness.judge.format import JudgeFormat, RewardFormat, load_format, load_reward_format
 from harness.judge.published import authors_words
 from harness.settings import SERVER, JudgeSettings, JudgingSettings
 from harness.training.experts_alone import FILE
@@ -96,11 +96,15 @@ def _experts(config: RunConfig, named: Artifact, work: Path) -> Judged:
     return Judged(fingerprint, f"{captions.prompt}\n{experts.prompt}", False, load, sees="one")
 
 
-def _in_engine(settings: JudgeSettings, judging: JudgingSettings, work: Path) -> Any:
+def _in_engine(
+    settings: JudgeSettings, judging: JudgingSettings, work: Path, format_: JudgeFormat | None = None
+) -> Any:
     from harness.engines.engine import open_engine
     from harness.evaluate.engine_model import EngineModel
 
-    return EngineModel(open_engine(settings, judging, work), judging.max_images)
+    engine = open_engine(settings, judging, work)
+    engine.format = format_ or engine.format
+    return EngineModel(engine, judging.max_images)
 
 
 def given(config: RunConfig, work: Path) -> Judged:
@@ -126,8 +130,9 @@ def _published(config: RunConfig, fingerprint: str, work: Path) -> Judged:
         return Judged(
             fingerprint, words, True, lambda: _with_head(settings, judging, head), scores=True, sees="questions"
         )
-    asked = authors_words(str(config.model), config.published, next(iter(config.prompts.values()), None))
-    return Judged(fingerprint, asked, False, lambda: _in_engine(settings, judging, work))
+    given = next(iter(config.prompts.values()), None)
+    format_ = JudgeFormat(authors_words(str(config.model), config.published, given))
+    return Judged(fingerprint, format_.prompt, False, lambda: _in_engine(settings, judging, work, format_))
 
 
 def ours(arguments: dict[str, Any]) -> JudgeSettings:

@@ -15,7 +15,6 @@ from harness.engines.engine import REFUSED
 from harness.errors import HarnessError, RunIncompleteError
 from harness.evaluate.hooks import TaskHooks, data_file, fill, load_hooks, open_rows, presentation_docs
 from harness.evaluate.judged import Judged
-from harness.judge.published import authors_words
 from harness.protocols import Protocol, find_protocol
 from harness.protocols.forms import OWN, find_reader
 from harness.protocols.reading import READERS, reader_of
@@ -77,7 +76,7 @@ class PreparedTask:
     items: list[Item]
     protocol: Protocol
     prompt_text: str | None
-    """A prompt in place of the task's own: a user's, or that of a published judge."""
+    """A user's prompt in place of the task's own."""
     form: VerdictForm | None = None
     """How a published judge writes its verdict; None leaves the reader to protocol and task."""
 
@@ -170,18 +169,16 @@ def prepare(run: Stages, config: RunConfig, task: TaskContent) -> PreparedTask:
     """Open a task's data and draw the items that will be asked."""
     benchmark = run.opened(open_benchmark(run, config, task))
     items = limited(read_items(benchmark.path / TABLE), config.limit)
-    given, judge = config.prompts.get(task.name), config.published
-    prompt = None if given is None else Path(given).read_text(encoding="utf-8")
-    if judge and not judge.head:
-        prompt = authors_words(str(config.model), judge, given)
+    # a published judge's file of words holds no prompt of the task's
+    prompt = None if config.published else config.prompts.get(task.name)
     return PreparedTask(
         task,
         load_hooks(task.name, task.hooks),
         benchmark,
         items,
         find_protocol(config.protocols[task.name], task.kind),
-        prompt,
-        judge.verdict if judge else None,
+        None if prompt is None else Path(prompt).read_text(encoding="utf-8"),
+        config.published.verdict if config.published else None,
     )
 
 

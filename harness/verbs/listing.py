@@ -122,9 +122,9 @@ def _list_judges(roots: Sequence[Path]) -> "Sheet":
             needs = "needs nothing besides its weights"
         where = f"{judge.hub}@{judge.revision[:12]}" if judge.revision else judge.hub
         about = (where, f"{judge.parameters} parameters; licence: {judge.licence}", needs)
-        first = (f"judge:{name}", judge.summary, "scores" if judge.head or judge.scores else "writes")
+        first = (f"judge:{name}", judge.summary, "rewards" if judge.head or judge.scores else "words")
         groups.append([first, *(("", line, "") for line in about)])
-    columns = (Column("judge"), Column("what it is; where, size, licence, needs"), Column("it"))
+    columns = (Column("judge"), Column("what it is; where, size, licence, needs"), Column("answers in"))
     return sheet_of("judges", columns, *groups)
 
 

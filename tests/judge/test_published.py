@@ -7,6 +7,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.judge.published import authors_words, saved_at
+from harness.protocols.forms import reader_in
 from harness.published_judges import PublishedJudge
 from harness.registry import content_roots, find_judges, load_judge
 from harness.show.printed import beside
@@ -62,8 +63,18 @@ def test_ours_are_read_and_each_that_runs_says_how_it_is_asked() -> None:
     found = {name: load_judge(name, content_roots()) for name in find_judges(content_roots())}
     run = {name for name, one in found.items() if not one.cannot}
     assert run == {"r1-reward", "unified-reward", "skywork-vl-reward"}
-    table = (ROOT / "judges/README.md").read_text()
-    assert all(f"`{name}.yaml`" in table for name in found)
+    page = (ROOT / "judges/README.md").read_text()
+    assert all(f"`{name}.yaml`" in page for name in found)
+    assert set(PublishedJudge.model_fields) - {"scores"} <= {word.strip("`|,.:") for word in page.split()}
+
+
+def test_the_example_of_the_readme_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "judges/README.md").read_text()
+    (tmp_path / "judges").mkdir()
+    (tmp_path / "judges/mine.yaml").write_text(page.split("```yaml\n")[1].split("```")[0])
+    form = load_judge("mine", [tmp_path]).verdict
+    assert form
+    assert reader_in(form)("A is long. [B]", 2) == "second"
 
 
 @pytest.mark.parametrize(
