@@ -97,6 +97,9 @@ def _name_judge(settings: dict[str, Any], roots: Sequence[Path]) -> PublishedJud
     name, _, folder = str(settings["model"]).partition("=")
     judge = load_judge(name.removeprefix(JUDGE), roots)
     refuse_unrunnable(name, judge)
+    if "trust_remote_code" in (settings.get("model_args") or {}):
+        # a configuration of somebody else's may say it
+        raise HarnessError(f"{name} is loaded without code of its own.", "Drop trust_remote_code of --model-args.")
     loads = judge.model_copy(update={"hub": folder, "revision": None} if folder else {}).arguments
     settings |= {
         "model": name,

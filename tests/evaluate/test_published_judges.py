@@ -90,6 +90,8 @@ def test_one_with_a_head_scores_each_response(place: Path, monkeypatch, capsys) 
     capsys.readouterr()
     assert run(place, "scores", "scored", "other", "--prompt-file", "words.txt") == 2
     assert "is asked in no words" in capsys.readouterr().err
+    assert run(place, "scores", "scored", "other", "--model-args", "trust_remote_code=true") == 2
+    assert "is loaded without code of its own" in capsys.readouterr().err
 
 
 def test_they_judge_responses_of_ones_own(place: Path, monkeypatch, capsys) -> None:
