@@ -89,7 +89,9 @@ def build_parser() -> Parser:
     run = verbs.add_parser("run", help="train, judge and compare", description=RUN_HELP, formatter_class=raw)
     what = run.add_argument_group("what is judged (one of)")
     what.add_argument("--recipe", metavar="R", help="a recipe; `harness ls recipes` lists them")
-    what.add_argument("--model", metavar="NAME", help="`openai` (a server) or an lmms-eval model, judged as it is")
+    what.add_argument(
+        "--model", metavar="NAME", help="`openai` (a server), judge:NAME (`harness ls judges`) or an lmms-eval model"
+    )
     what.add_argument("--config", metavar="FILE", type=Path, help="the config.yaml of an earlier run, taken whole")
     run.add_argument("--model-args", metavar="K=V,...", default="", help="arguments of --model")
     run.add_argument("--tasks", metavar="T[,T]", help="benchmarks; `harness ls tasks` lists them")
@@ -132,7 +134,9 @@ def build_parser() -> Parser:
     _include(sweep)
 
     ls = verbs.add_parser("ls", help="list tasks, recipes, runs, ...", description=LS_HELP, formatter_class=raw)
-    ls.add_argument("kind", choices=("tasks", "recipes", "sweeps", "profiles", "preferences", "runs", "baselines"))
+    ls.add_argument(
+        "kind", choices=("tasks", "recipes", "sweeps", "profiles", "preferences", "judges", "runs", "baselines")
+    )
     ls.add_argument(
         "words", nargs="*", default=[], metavar="WORD", help="only runs with it in their name or status, as `complete`"
     )
@@ -268,7 +272,9 @@ def build_parser() -> Parser:
     judge = verbs.add_parser(
         "judge", help="a judge's verdicts on your own responses", description=JUDGE_HELP, formatter_class=raw
     )
-    judge.add_argument("model", metavar="JUDGE", help="run:NAME[:SEED], a checkpoint's folder, or OWNER/NAME")
+    judge.add_argument(
+        "model", metavar="JUDGE", help="run:NAME[:SEED], judge:NAME, a checkpoint's folder, or OWNER/NAME"
+    )
     judge.add_argument("file", metavar="FILE", type=Path, help="what is judged: JSONL or parquet")
     judge.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="the verdicts: JSONL")
     judge.add_argument(
@@ -278,6 +284,7 @@ def build_parser() -> Parser:
     judge.add_argument("--set", metavar="K=V", action="append", default=[], help="judging.X or engine.X; repeatable")
     judge.add_argument("--resume", action="store_true", help="go on with a file that was begun")
     _limits(judge)
+    _include(judge)
 
     export = verbs.add_parser(
         "export", help="a judge as a folder to share", description=EXPORT_HELP, formatter_class=raw
@@ -424,5 +431,5 @@ def _include(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="a folder of your own with tasks/, recipes/ or preferences/; repeatable",
+        help="a folder of your own with tasks/, recipes/, preferences/ or judges/; repeatable",
     )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from harness.bounded_yaml import parse
 from harness.errors import HarnessError, unknown
+from harness.published_judges import PublishedJudge
 from harness.settings import (
     ENGINES,
     SECTIONS,
@@ -35,6 +36,9 @@ from harness.settings import (
     WorldSettings,
 )
 
+OURS = "harness_judge"
+"""The name of our own judge class among lmms-eval's models."""
+
 
 class RunConfig(Section):
     """Everything that decides the outcome of a run.
@@ -45,7 +49,7 @@ class RunConfig(Section):
 
     recipe: str | None = None
     model: str | None = None
-    """A server (`openai`) or an lmms-eval model to judge as it is, instead of a recipe."""
+    """A server (`openai`), a published judge (`judge:NAME`) or an lmms-eval model to judge as it is, and no recipe."""
     model_args: dict[str, Any] = Field(default_factory=dict)
     tasks: list[str] = Field(min_length=1)
     profile: str = "embedded"
@@ -63,6 +67,8 @@ class RunConfig(Section):
     """By field of a preference pair, the column of `preferences` that holds it (`--map`)."""
     source: PreferenceSource | None = None
     """What `preferences` names, where it names a source."""
+    published: PublishedJudge | None = None
+    """What `model` names, where it names a published judge."""
     fingerprints: dict[str, str] = Field(default_factory=dict)
     """Hashes of what is only named: files, models, code. A change of any is another configuration."""
     judge: JudgeSettings | None = None
@@ -80,6 +86,11 @@ class RunConfig(Section):
     contamination: ContaminationSettings | None = None
     judging: JudgingSettings = JudgingSettings()
 
+    @property
+    def loads(self) -> bool:
+        """Whether the harness loads what is judged, and not lmms-eval or a server."""
+        return self.model in (None, OURS) or self.published is not None
+
     def record(self) -> dict[str, Any]:
         """Return the configuration as plain data, without what is absent and without secrets."""
         record: dict[str, Any] = redacted(self.model_dump(mode="json", exclude_none=True))
@@ -95,7 +106,7 @@ class RunConfig(Section):
 
     def run_name(self) -> str:
         """Name the run `<recipe>-<profile>-<task>-<short hash of the configuration>`."""
-        what = (self.recipe or self.model or "").replace("/", "_")
+        what = re.sub("[/:]", "_", self.recipe or self.model or "")
         profile = re.sub(r"\.ya?ml$", "", Path(self.profile).name)
         decisive = redacted(self.decisive()) | {"model_args": self.decisive_args()}
         decisive = {key: value for key, value in decisive.items() if value is not None}

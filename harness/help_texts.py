@@ -21,6 +21,9 @@ Train a judge by a recipe (or take a given model), ask it a benchmark, and compa
   harness run --model qwen2_5_vl --model-args pretrained=Qwen/Qwen2.5-VL-7B-Instruct --tasks vlrewardbench --data hub
       any lmms-eval model as it is
 
+  harness run --model judge:skywork-vl-reward --tasks vlrewardbench --data hub
+      a published judge, asked and read as its authors do; `harness ls judges` lists them
+
   harness run --model openai --model-args base_url=http://127.0.0.1:8000/v1,model=NAME --tasks vlrewardbench --data hub
       a model behind an OpenAI-compatible server (vLLM, SGLang, a provider's); its key in OPENAI_API_KEY
 
@@ -37,6 +40,7 @@ List what there is.
   harness ls sweeps       settings varied over cells, and what each asks
   harness ls profiles     models, data and sizes for the recipes
   harness ls preferences  published training pairs, their licences, and the benchmarks that they overlap
+  harness ls judges       published judges that can be asked by name: licences, and what each needs
   harness ls runs         finished and unfinished runs, newest first, each with the first metric of its first task
   harness ls runs carevl complete
                           only those with both words in their name or status; --format json writes their fields
@@ -285,6 +289,9 @@ Ask a judge about responses of your own: which is best, how sure it is, and what
 
   harness judge OWNER/NAME pairs.jsonl -o verdicts.jsonl --set engine=vllm
       from the hub, answered by vLLM; a model that was not trained here is asked in plain words of ours
+
+  harness judge judge:r1-reward=models/R1-Reward pairs.jsonl -o verdicts.jsonl
+      a published judge, asked in its authors' words (harness ls judges); behind = a copy of its weights
 
 A line of FILE is a question: {"id": "7", "image": "7.png", "question": "...", "responses": ["...", "...", "..."]}
 in place of responses also chosen and rejected; VL-RewardBench's own fields are read too.

@@ -42,7 +42,7 @@ def resolve_sections(config: RunConfig) -> RunConfig:
     """
     changed: dict[str, ComputingSection] = {}
     for name, section in _computing(config):
-        if name == "judging" and config.model not in (None, "harness_judge"):
+        if name == "judging" and not config.loads:
             if section.precision != "auto":
                 raise HarnessError(
                     f"setting judging.precision = {section.precision!r}: --model {config.model} chooses its own.",

@@ -2,7 +2,8 @@
 
 A folder of content has the shape of this repository: `tasks/<name>/<name>.yaml`,
 `recipes/<name>/recipe.py`, `recipes/<name>/sweeps/<name>.yaml`, `recipes/profiles/<name>.yaml`,
-`preferences/<name>.yaml`. `--include-path` adds folders; the first that holds a name wins, the user's before ours.
+`preferences/<name>.yaml`, `judges/<name>.yaml`. `--include-path` adds folders; the first that holds a name wins, the
+user's before ours.
 """
 
 import ast
@@ -19,18 +20,19 @@ from pydantic import ValidationError
 
 from harness.bounded_yaml import parse, read_yaml
 from harness.errors import HarnessError, unknown
+from harness.published_judges import JUDGE, PublishedJudge
 from harness.records import Kind
 from harness.settings import PreferenceSource
 
 
 def content_roots(include: Sequence[Path] = ()) -> list[Path]:
-    """List the folders that hold `tasks/`, `recipes/` and `preferences/`: the user's, then ours."""
+    """List the folders that hold `tasks/`, `recipes/`, `preferences/` and `judges/`: the user's, then ours."""
     package = Path(__file__).parent
     ours = package / "content" if (package / "content").is_dir() else package.parent
     for path in include:
         if not path.is_dir():
             raise HarnessError(
-                f"--include-path {path} is no folder.", "Name one that holds tasks/, recipes/ or preferences/."
+                f"--include-path {path} is no folder.", "Name one that holds tasks/, recipes/, preferences/ or judges/."
             )
     return [*include, ours]
 
@@ -225,6 +227,25 @@ def load_preferences(name: str, roots: Sequence[Path]) -> PreferenceSource:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise HarnessError(f"{paths[name]}, field {field}: {first['msg']}.", "Copy preferences/rlaif-v.yaml.") from None
+
+
+def find_judges(roots: Sequence[Path]) -> dict[str, Path]:
+    """Map the names of published judges to their files."""
+    return _find(roots, "judges/*.yaml")
+
+
+def load_judge(name: str, roots: Sequence[Path]) -> PublishedJudge:
+    """Read the published judge called `name`, without `judge:` before it."""
+    paths = find_judges(roots)
+    if name not in paths:
+        raise unknown("judge", JUDGE + name, [JUDGE + known for known in paths], "`harness ls judges` describes them.")
+    try:
+        return PublishedJudge.model_validate(read_yaml(paths[name]))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = f", field {'.'.join(map(str, first['loc']))}" if first["loc"] else ""
+        told = first["msg"].removeprefix("Value error, ")
+        raise HarnessError(f"{paths[name]}{field}: {told}.", "judges/README.md says what a file may hold.") from None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config import RunConfig, assign, parse_assignment, server_settings, spread_engine, validated
+from harness.config import OURS, RunConfig, assign, parse_assignment, server_settings, spread_engine, validated
 from harness.data.mapping import check_map
 from harness.data.preferences import FIELDS, is_source
 from harness.data.published import source_files
@@ -16,9 +16,11 @@ from harness.engines.choosing import resolve_engines
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import folder_fingerprint, resolve, revised
 from harness.judge.format import load_reward_format
+from harness.judge.published import authors_words, refuse_unrunnable
 from harness.precision import resolve_sections
 from harness.protocols import find_protocol
-from harness.registry import Recipe, expand_tasks, find_tasks, load_preferences, load_profile, load_task
+from harness.published_judges import JUDGE, PublishedJudge
+from harness.registry import Recipe, expand_tasks, find_tasks, load_judge, load_preferences, load_profile, load_task
 from harness.settings import SECTIONS, SERVER
 from harness.training.matching import matched, unmatched
 from harness.training.stages import code_hash, versions
@@ -53,12 +55,13 @@ def resolve_config(
     for about in ("description", "needs"):
         settings.pop(about, None)
     settings |= given
+    judge = _name_judge(settings, roots)
     for text in assignments:
         assign(settings, *parse_assignment(text))
     spread_engine(settings)
     spread_regime(settings)
     settings["fingerprints"], settings["source"] = {}, None
-    _expand(settings, recipe, roots)
+    _expand(settings, recipe, judge, roots)
     if recipe:
         settings |= unmatched(settings, recipe)
         recipe = matched(recipe, validated(settings), roots)
@@ -82,6 +85,32 @@ def resolve_config(
     return config.model_copy(update={"fingerprints": _fingerprints(config, recipe, roots)})
 
 
+def _name_judge(settings: dict[str, Any], roots: Sequence[Path]) -> PublishedJudge | None:
+    """Say what loads the published judge that `model` names, and how long it may answer, where nothing else is said.
+
+    Raises:
+        HarnessError: if there is none of that name, or it cannot be run.
+    """
+    settings["published"] = None
+    if not str(settings.get("model")).startswith(JUDGE):
+        return None
+    name, _, folder = str(settings["model"]).partition("=")
+    judge = load_judge(name.removeprefix(JUDGE), roots)
+    refuse_unrunnable(name, judge)
+    if "trust_remote_code" in (settings.get("model_args") or {}):
+        # a configuration of somebody else's may say it
+        raise HarnessError(f"{name} is loaded without code of its own.", "Drop trust_remote_code of --model-args.")
+    loads = judge.model_copy(update={"hub": folder, "revision": None} if folder else {}).arguments
+    settings |= {
+        "model": name,
+        "published": judge.model_dump(),
+        "model_args": loads | (settings.get("model_args") or {}),
+    }
+    if judge.max_new_tokens:
+        settings["judging"] = {"max_new_tokens": judge.max_new_tokens} | (settings.get("judging") or {})
+    return judge
+
+
 def _refuse_code(config: RunConfig, assignments: Sequence[str]) -> None:
     """Refuse a model's own code, but where it was asked for on the command line."""
     said = {key for key, value in map(parse_assignment, assignments) if value is True}
@@ -94,12 +123,14 @@ def _refuse_code(config: RunConfig, assignments: Sequence[str]) -> None:
             )
 
 
-def _expand(settings: dict[str, Any], recipe: Recipe | None, roots: Sequence[Path]) -> None:
+def _expand(
+    settings: dict[str, Any], recipe: Recipe | None, judge: PublishedJudge | None, roots: Sequence[Path]
+) -> None:
     """Replace groups by their tasks, and say data, protocol and prompt of each task."""
     tasks = settings["tasks"] = expand_tasks(settings.get("tasks") or [], roots)
     contents = {name: load_task(name, roots) for name in tasks}
-    scores = gives_rewards(recipe, settings.get("model"), settings.get("model_args") or {})
-    compares = recipe is not None or settings.get("model") == "harness_judge"
+    scores = gives_rewards(recipe, judge, settings.get("model"), settings.get("model_args") or {})
+    compares = recipe is not None or judge is not None or settings.get("model") == OURS
     defaults = {
         name: (scores and task.scoring) or (compares and task.comparing) or task.protocols[0]
         for name, task in contents.items()
@@ -113,11 +144,15 @@ def _expand(settings: dict[str, Any], recipe: Recipe | None, roots: Sequence[Pat
             raise unknown(f"protocol of {name}", spec, contents[name].protocols)
 
 
-def gives_rewards(recipe: Recipe | None, model: str | None, arguments: Mapping[str, Any]) -> bool:
-    """Tell whether what is judged ends in a reward head: what a recipe makes, or a checkpoint of ours."""
+def gives_rewards(
+    recipe: Recipe | None, judge: PublishedJudge | None, model: str | None, arguments: Mapping[str, Any]
+) -> bool:
+    """Tell whether what is judged ends in a reward head: what a recipe makes, a judge of others, or one of ours."""
     if recipe:
         return recipe.scores
-    return model == "harness_judge" and load_reward_format(Path(str(arguments.get("pretrained", "")))) is not None
+    if judge:
+        return judge.head is not None
+    return model == OURS and load_reward_format(Path(str(arguments.get("pretrained", "")))) is not None
 
 
 def _per_task(given: Any, option: str, tasks: list[str], roots: Sequence[Path]) -> dict[str, str]:
@@ -164,11 +199,19 @@ def _check_choices(config: RunConfig, recipe: Recipe | None) -> None:
 
     if config.model == SERVER:
         server_settings(config.model_args)
-    if gives_rewards(recipe, config.model, config.model_args) and config.judging.engine.name != "transformers":
+    if (
+        gives_rewards(recipe, config.published, config.model, config.model_args)
+        and config.judging.engine.name != "transformers"
+    ):
         raise HarnessError(
             f"setting judging.engine = {config.judging.engine.name!r}: a reward head is read by transformers only.",
             "Set judging.engine=transformers.",
         )
+    if config.published and config.published.head and config.prompts:
+        raise HarnessError(f"--prompt-file: {config.model} is asked in no words.", "Drop it.")
+    if config.published and not config.published.head:
+        for task in config.tasks:
+            authors_words(str(config.model), config.published, config.prompts.get(task))
     if len(set(config.seeds)) < len(config.seeds):
         raise HarnessError(f"seeds {config.seeds} name one twice.", "Each seed is one training.")
     if config.confidence:

@@ -19,12 +19,11 @@ from harness.data.images import image_bytes
 from harness.data.tables import Field, checked_rows, identifier, read_rows, speech
 from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody, open_engine
 from harness.errors import DataError
-from harness.judge.checkpoints import checkpoint_of, resolve
 from harness.judge.format import PLAIN, load_reward_format
+from harness.judge.published import named_judge
 from harness.precision import resolved
-from harness.protocols.reading import READERS
 from harness.records import Reading
-from harness.settings import JudgeSettings, JudgingSettings
+from harness.settings import JudgingSettings
 
 LONGEST = 2048
 """Tokens an answer may have where the settings do not say."""
@@ -107,28 +106,36 @@ class Judge:
     """A checkpoint that is asked; its model is loaded at once, and given back at the end of a `with` block.
 
     Args:
-        model: `run:NAME[:SEED]`, a checkpoint's folder, a hub name, or `embedded:judge`.
+        model: `run:NAME[:SEED]`, a checkpoint's folder, a hub name, a published judge (`judge:NAME[=FOLDER]`), or
+            `embedded:judge`.
         settings: engine, batch size, precision and length of answers.
         work: folder for an engine's logs, where it needs one.
+        roots: content folders in which a published judge is looked up; by default those of the harness.
 
     Raises:
         HarnessError: if there is no such model, or it cannot be loaded.
     """
 
-    def __init__(self, model: str, settings: JudgingSettings | None = None, work: Path | None = None) -> None:
-        settings, judge = settings or JudgingSettings(), JudgeSettings(model=checkpoint_of(model))
+    def __init__(
+        self,
+        model: str,
+        settings: JudgingSettings | None = None,
+        work: Path | None = None,
+        roots: Sequence[Path] = (),
+    ) -> None:
+        settings, named = settings or JudgingSettings(), named_judge(model, roots)
         self.settings = settings.model_copy(update={"precision": resolved(settings.precision)})
-        ref = resolve(judge.model, judge.revision)
-        self.fingerprint = ref.fingerprint
-        self.rewards = load_reward_format(Path(ref.location)) is not None
+        self.fingerprint, self._named = named.fingerprint, named
+        self.rewards = named.head is not None or load_reward_format(Path(named.settings.model)) is not None
         """Whether it gives each response a reward, in place of answers about two."""
         self._engine: Any
         if self.rewards:
             from harness.engines.reward_engine import RewardEngine
 
-            self._engine = RewardEngine(judge, self.settings.precision, self.settings.batch_size)
+            size = self.settings.batch_size
+            self._engine = RewardEngine(named.settings, self.settings.precision, size, named.head)
         else:
-            self._engine = open_engine(judge, self.settings, work or Path())
+            self._engine = open_engine(named.settings, self.settings, work or Path())
 
     def __enter__(self) -> "Judge":
         return self
@@ -171,7 +178,9 @@ class Judge:
         return self._rewarded(asked, done) if self.rewards else self._answered(asked, done)
 
     def _answered(self, asked: Sequence[Asked], done: Done) -> list[Verdict]:
-        format_, read = self._engine.format or PLAIN, READERS["strict"]
+        named = self._named
+        format_, read = named.format or self._engine.format or PLAIN, named.read
+        longest = self.settings.max_new_tokens or named.max_new_tokens or LONGEST
         shown = [(one, order) for one in asked for order in _orders(one)]
         images = {id(one): opened(one.image) for one in asked}
         questions = [
@@ -180,7 +189,7 @@ class Judge:
         ]
         stop: StoppedError | None = None
         try:
-            drawn = self._engine.answer(questions, Decoding(self.settings.max_new_tokens or LONGEST), done=done)
+            drawn = self._engine.answer(questions, Decoding(longest), done=done)
         except StoppedError as stopped:
             drawn, stop = stopped.answers, stopped
         heard: dict[int, list[Heard]] = {id(one): [] for one in asked}

@@ -39,6 +39,7 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "recipes").rglob("*.md")),
     *sorted((ROOT / "tasks").rglob("*.md")),
+    ROOT / "judges/README.md",
     ROOT / "results/published/README.md",
 ]
 TUTORIAL = ROOT / "docs/tutorial.md"

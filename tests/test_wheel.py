@@ -33,6 +33,7 @@ def test_the_wheel_works_in_another_folder(tmp_path: Path) -> None:
     assert "vlrewardbench" in harness("ls", "tasks")
     assert "carevl" in harness("ls", "recipes")
     assert "openbmb/RLAIF-V-Dataset" in harness("ls", "preferences")
+    assert "Skywork/Skywork-VL-Reward-7B" in harness("ls", "judges")
     small = ["--set", "world.items=4", "--baseline", "none"]
     assert "8 answers" in harness("run", "--recipe", "zero-shot", "--tasks", "vlrewardbench", *small)
     assert "Gemini-1.5-Pro" in harness("leaderboard", "--task", "vlrewardbench", "--published", "--format", "html")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from harness.errors import DataError, HarnessError, RunIncompleteError
 from harness.protocols import Protocol, find_protocol
+from harness.protocols.forms import OWN, find_reader, recorded_form
 from harness.protocols.reading import READERS
 from harness.records import Item, Judgment, Kind, Presentation, Reading, Run, RunFolder, item_id, shown_hash
 from harness.records.inventory import Inventory
@@ -158,12 +159,13 @@ class Evidence:
 
     def _check_readings(self) -> None:
         refuse = _refusal(self.folder.judgments_path(self.record.task))
-        fixed = self.protocol.reader or self.record.reader
-        if self.record.reader != fixed or fixed not in READERS:
+        form = recorded_form(self.run.config)
+        fixed = OWN if form else self.protocol.reader or self.record.reader
+        if self.record.reader != fixed or fixed not in (*READERS, *([OWN] if form else [])):
             _refusal(self.folder.path / "run.json")(
                 f"field 'reader': {self.record.reader!r} does not read the answers of {self.protocol.spec}"
             )
-        read, known = READERS[fixed], dict[tuple[str, int], Reading]()
+        read, known = find_reader(fixed, form), dict[tuple[str, int], Reading]()
         shown = self._shown()
         for judgment in self.judgments:
             if judgment.shown not in (None, shown[judgment.item_id, judgment.order]):

@@ -27,7 +27,7 @@ def resolve_engines(config: RunConfig) -> RunConfig:
 def _check(config: RunConfig, name: str, engine: Engine) -> None:
     inner = engine.holder
     setting = f"setting {name}.engine = {engine.name!r}"
-    if name == "judging" and config.model not in (None, "harness_judge") and engine.name != "transformers":
+    if name == "judging" and not config.loads and engine.name != "transformers":
         other = " A server is asked with --model-args." if config.model == SERVER else ""
         raise HarnessError(f"{setting}: --model {config.model} answers by itself.{other}", "Drop the setting.")
     if not isinstance(inner, ServerSettings):

@@ -12,8 +12,10 @@ from harness.engines.engine import Done, nobody
 from harness.engines.meter import meter
 from harness.engines.transformers_engine import batches, device, free
 from harness.errors import HarnessError
-from harness.judge.format import load_reward_format
+from harness.judge.checkpoints import resolve
+from harness.judge.format import RewardFormat, load_reward_format
 from harness.judge.loading import load_model, load_processor
+from harness.judge.value_head import put_value_head
 from harness.settings import JudgeSettings
 
 
@@ -36,20 +38,30 @@ class Response(NamedTuple):
 
 
 class RewardEngine:
-    """A vision-language model with a reward head, and its processor."""
+    """A vision-language model with a reward head, and its processor.
+
+    Args:
+        settings: name the model.
+        precision: of its weights.
+        batch_size: responses computed at once.
+        head: `value-head`, where the head is trl's; None for one of ours.
+    """
 
     weighs = True
     # the last bits of a reward depend on how its batch is padded
     independent = False
 
-    def __init__(self, settings: JudgeSettings, precision: str, batch_size: int) -> None:
-        format_ = load_reward_format(Path(settings.model))
+    def __init__(self, settings: JudgeSettings, precision: str, batch_size: int, head: str | None = None) -> None:
+        format_ = RewardFormat() if head else load_reward_format(Path(settings.model))
         assert format_ is not None, "a checkpoint without a reward head is asked in words"
         self.name, self.format, self.batch_size = settings.model, format_, batch_size
         # each part of a row is made into tokens as training did
         self.collate = DataCollatorForVisionLanguageModeling(load_processor(settings), completion_only_loss=True)
         self.device = device()
-        self.model = load_model(settings, precision, heads=True).to(self.device).eval()
+        self.model = load_model(settings, precision, heads=True)
+        if head:
+            put_value_head(self.model, resolve(settings.model, settings.revision))
+        self.model.to(self.device).eval()
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def rewards(self, responses: Sequence[Response], done: Done = nobody) -> list[float]:

@@ -19,7 +19,9 @@ from harness.data.benchmark import PICTURES, Benchmark, item_of, read_items, wri
 from harness.data.tables import Row, hub_folder, hub_rows, read_rows
 from harness.errors import HarnessError
 from harness.protocols import Protocol, find_protocol
-from harness.protocols.reading import READERS, reader_of
+from harness.protocols.forms import OWN, find_reader
+from harness.protocols.reading import reader_of
+from harness.published_judges import VerdictForm
 from harness.records import Item, Judgment, Presentation
 from harness.records.content import parts
 from harness.registry import TaskContent, read_task
@@ -87,7 +89,14 @@ def data_file(benchmark: Benchmark, path: Path) -> Path:
     return found
 
 
-def presentation_docs(table: Path, protocol: Protocol, items: Sequence[Item], order_seed: int, scratch: Path) -> Any:
+def presentation_docs(
+    table: Path,
+    protocol: Protocol,
+    items: Sequence[Item],
+    order_seed: int,
+    scratch: Path,
+    form: VerdictForm | None = None,
+) -> Any:
     """Return one document per presentation, in the order they are asked, images included.
 
     Args:
@@ -96,6 +105,7 @@ def presentation_docs(table: Path, protocol: Protocol, items: Sequence[Item], or
         items: those asked.
         order_seed: of drawn orders.
         scratch: folder for the documents' Arrow files; it may go when they have been asked.
+        form: in which the judge writes its verdict, where that is its own.
     """
     import datasets
 
@@ -110,6 +120,7 @@ def presentation_docs(table: Path, protocol: Protocol, items: Sequence[Item], or
         ("order", [list(p.order) for p in shown]),
         ("repeat", [p.repeat for p in shown]),
         ("protocol", [protocol.spec] * len(shown)),
+        ("form", ["" if form is None else form.model_dump_json()] * len(shown)),
     ):
         docs = docs.add_column(name, values)
     return docs
@@ -205,7 +216,8 @@ def task_hooks(
         def aggregate(results: list[Any]) -> float:
             protocol = protocol_of(results[0]["protocol"])
             items = {r["item_id"]: item_of(r) for r in results}
-            read = READERS[reader_of(protocol, content.reader)]
+            form = VerdictForm.model_validate_json(results[0]["form"]) if results[0].get("form") else None
+            read = find_reader(OWN if form else reader_of(protocol, content.reader), form)
             judgments = [_judgment(r, read) for r in results]
             return estimate(METRICS[content.kind][name], protocol.tally(list(items.values()), judgments))
 

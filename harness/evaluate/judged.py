@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from harness.config import RunConfig, redacted, server_settings
+from harness.config import OURS, RunConfig, redacted, server_settings
 from harness.errors import HarnessError, unknown
 from harness.judge.checkpoints import checkpoint_of, resolve
-from harness.judge.format import load_format, load_reward_format
+from harness.judge.format import JudgeFormat, RewardFormat, load_format, load_reward_format
+from harness.judge.published import authors_words
 from harness.settings import SERVER, JudgeSettings, JudgingSettings
 from harness.training.experts_alone import FILE
 from harness.training.sources import judge_settings
@@ -70,11 +71,11 @@ def _checkpoint(settings: JudgeSettings, judging: JudgingSettings, work: Path) -
     return Judged(ref.fingerprint, words, True, lambda: _in_engine(settings, judging, work))
 
 
-def _with_head(settings: JudgeSettings, judging: JudgingSettings) -> Any:
+def _with_head(settings: JudgeSettings, judging: JudgingSettings, head: str | None = None) -> Any:
     from harness.engines.reward_engine import RewardEngine
     from harness.evaluate.reward_model import RewardModel
 
-    return RewardModel(RewardEngine(settings, judging.precision, judging.batch_size))
+    return RewardModel(RewardEngine(settings, judging.precision, judging.batch_size, head))
 
 
 def _experts(config: RunConfig, named: Artifact, work: Path) -> Judged:
@@ -95,26 +96,47 @@ def _experts(config: RunConfig, named: Artifact, work: Path) -> Judged:
     return Judged(fingerprint, f"{captions.prompt}\n{experts.prompt}", False, load, sees="one")
 
 
-def _in_engine(settings: JudgeSettings, judging: JudgingSettings, work: Path) -> Any:
+def _in_engine(
+    settings: JudgeSettings, judging: JudgingSettings, work: Path, format_: JudgeFormat | None = None
+) -> Any:
     from harness.engines.engine import open_engine
     from harness.evaluate.engine_model import EngineModel
 
-    return EngineModel(open_engine(settings, judging, work), judging.max_images)
+    engine = open_engine(settings, judging, work)
+    engine.format = format_ or engine.format
+    return EngineModel(engine, judging.max_images)
 
 
 def given(config: RunConfig, work: Path) -> Judged:
     """Judge a server or an lmms-eval model as it is."""
-    named = json.dumps([config.model, {key: str(value) for key, value in sorted(config.decisive_args().items())}])
-    fingerprint = "named:" + hashlib.sha256(named.encode()).hexdigest()[:16]
+    pieces: list[Any] = [config.model, {key: str(value) for key, value in sorted(config.decisive_args().items())}]
+    pieces += [config.published.decisive()] if config.published else []
+    fingerprint = "named:" + hashlib.sha256(json.dumps(pieces).encode()).hexdigest()[:16]
     if config.model == SERVER:
         return Judged(fingerprint, None, True, lambda: _load_server(config))
+    if config.published:
+        return _published(config, fingerprint, work)
     if config.model != OURS:
         return Judged(fingerprint, None, False, lambda: _load_named(str(config.model), config))
     return replace(_checkpoint(ours(config.model_args), config.judging, work), fingerprint=fingerprint)
 
 
+def _published(config: RunConfig, fingerprint: str, work: Path) -> Judged:
+    """Judge a published judge: by its reward head, or in its authors' words in place of the benchmark's."""
+    assert config.published is not None
+    settings, judging, head = ours(config.model_args), config.judging, config.published.head
+    if head:
+        words = RewardFormat().prompt
+        return Judged(
+            fingerprint, words, True, lambda: _with_head(settings, judging, head), scores=True, sees="questions"
+        )
+    given = next(iter(config.prompts.values()), None)
+    format_ = JudgeFormat(authors_words(str(config.model), config.published, given))
+    return Judged(fingerprint, format_.prompt, False, lambda: _in_engine(settings, judging, work, format_))
+
+
 def ours(arguments: dict[str, Any]) -> JudgeSettings:
-    """Read the arguments of `--model harness_judge`: `pretrained`, and settings of a judge."""
+    """Read the arguments of `--model harness_judge` and of a published judge: `pretrained`, and settings of a judge."""
     known = {"pretrained": "model", **{name: name for name in ("revision", "max_pixels", "trust_remote_code")}}
     for name in arguments:
         if name not in known:
@@ -128,10 +150,6 @@ def ours(arguments: dict[str, Any]) -> JudgeSettings:
             "Write --model-args pretrained=CHECKPOINT.",
         ) from None
     return settings.model_copy(update={"model": checkpoint_of(settings.model)})
-
-
-OURS = "harness_judge"
-"""The name of our own judge class among lmms-eval's models."""
 
 
 def _load_server(config: RunConfig) -> Any:

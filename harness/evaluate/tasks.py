@@ -16,7 +16,9 @@ from harness.errors import HarnessError, RunIncompleteError
 from harness.evaluate.hooks import TaskHooks, data_file, fill, load_hooks, open_rows, presentation_docs
 from harness.evaluate.judged import Judged
 from harness.protocols import Protocol, find_protocol
+from harness.protocols.forms import OWN, find_reader
 from harness.protocols.reading import READERS, reader_of
+from harness.published_judges import VerdictForm
 from harness.records import Item, Judgment, Presentation, RunFolder
 from harness.records.content import marked
 from harness.records.inventory import limited
@@ -75,6 +77,8 @@ class PreparedTask:
     protocol: Protocol
     prompt_text: str | None
     """A user's prompt in place of the task's own."""
+    form: VerdictForm | None = None
+    """How a published judge writes its verdict; None leaves the reader to protocol and task."""
 
     @property
     def name(self) -> str:
@@ -84,7 +88,7 @@ class PreparedTask:
     @property
     def reader(self) -> str:
         """The reader of its answers, by name."""
-        return reader_of(self.protocol, self.content.reader)
+        return OWN if self.form else reader_of(self.protocol, self.content.reader)
 
     def record(self, config: RunConfig) -> TaskRecord:
         """Describe what is asked, for the run's record."""
@@ -165,7 +169,8 @@ def prepare(run: Stages, config: RunConfig, task: TaskContent) -> PreparedTask:
     """Open a task's data and draw the items that will be asked."""
     benchmark = run.opened(open_benchmark(run, config, task))
     items = limited(read_items(benchmark.path / TABLE), config.limit)
-    prompt = config.prompts.get(task.name)
+    # a published judge's file of words holds no prompt of the task's
+    prompt = None if config.published else config.prompts.get(task.name)
     return PreparedTask(
         task,
         load_hooks(task.name, task.hooks),
@@ -173,6 +178,7 @@ def prepare(run: Stages, config: RunConfig, task: TaskContent) -> PreparedTask:
         items,
         find_protocol(config.protocols[task.name], task.kind),
         None if prompt is None else Path(prompt).read_text(encoding="utf-8"),
+        config.published.verdict if config.published else None,
     )
 
 
@@ -216,7 +222,7 @@ def ask(
     if counted is not None and not task.protocol.counts_p and not np.isclose(counted, figure, 0, 1e-9, equal_nan=True):
         raise AssertionError(f"lmms-eval counts a {metric.name} of {counted}, the records one of {figure}")
     info: dict[str, Any] = {"answers": len(owed), "unparsed": sum(not judgment.read for judgment in answered)}
-    if "official" in task.content.protocols and task.content.kind == "pair":
+    if "official" in task.content.protocols and task.content.kind == "pair" and not task.form:
         # answers on which the published pattern and the strict reader differ
         info["readers_differ"] = sum(READERS["official"](j.text, 2) != READERS["strict"](j.text, 2) for j in answered)
     return info | {metric.name: round(figure, 4), "usage": _usage(answered, config)}
@@ -261,7 +267,9 @@ def _simple_evaluate(
     chunk = config.judging.chunk_size
     model = judged.model()
     task.refuse_unweighed(model)
-    recorder = RecordingModel(model, folder, task.name, READERS[task.reader], seed, chunk, progress, done)
+    recorder = RecordingModel(
+        model, folder, task.name, find_reader(task.reader, task.form), seed, chunk, progress, done
+    )
     generation: dict[str, Any] = {"max_new_tokens": 2048, "do_sample": False, "temperature": 0, "until": []}
     generation |= task.protocol.generation
     if config.judging.max_new_tokens:
@@ -270,7 +278,7 @@ def _simple_evaluate(
         generation["weigh_verdict"] = True
     with scratch() as folder_of_docs:
         table = task.benchmark.path / TABLE
-        docs = presentation_docs(table, task.protocol, task.items, config.judging.order_seed, folder_of_docs)
+        docs = presentation_docs(table, task.protocol, task.items, config.judging.order_seed, folder_of_docs, task.form)
         asked = {
             "task": task.name,
             "process_docs": lambda _: docs,

@@ -21,7 +21,7 @@ HEAD = "reward_head"
 
 
 class Head(nn.Linear):  # type: ignore[misc]
-    """A linear function without a constant, which no difference of rewards depends on; always in float32."""
+    """A linear function; always in float32. Ours has no constant, which no difference of rewards depends on."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width, 1, bias=False)
@@ -29,7 +29,7 @@ class Head(nn.Linear):  # type: ignore[misc]
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map hidden states [rows, width] to rewards [rows]; in fewer bits, close ones would be equal."""
         with torch.autocast(hidden.device.type, enabled=False):
-            return nn.functional.linear(hidden.float(), self.weight.float()).squeeze(-1)
+            return nn.functional.linear(hidden.float(), self.weight.float(), self.bias).squeeze(-1)
 
 
 class Rewarding:

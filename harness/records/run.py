@@ -16,6 +16,7 @@ READ = (
     "judging",
     "model_args",
     "protocols",
+    "published",
     "source",
     "world",
 )

@@ -239,13 +239,16 @@ def published(folder: Path, task: str) -> list[PublishedRow]:
     return [row for path in sorted(folder.glob("*.jsonl")) for row in read_published(path) if row.task == task]
 
 
-def published_sheet(task: str, rows: Sequence[PublishedRow], synthetic: bool) -> Sheet:
+def published_sheet(
+    task: str, rows: Sequence[PublishedRow], synthetic: bool, asked: Mapping[str, str] | None = None
+) -> Sheet:
     """Draw up what others printed, as they printed it, in the order of the file: it is never ranked.
 
     Args:
         task: whose.
         rows: of the task.
         synthetic: whether the runs above are.
+        asked: names of models among the rows that were asked here too, to the name of their run above.
     """
     fullest = max(rows, key=lambda row: len(row.figures))
     names = list(dict.fromkeys([*fullest.figures, *(name for row in rows for name in row.figures)]))
@@ -271,6 +274,7 @@ def published_sheet(task: str, rows: Sequence[PublishedRow], synthetic: bool) ->
         for row, says, source in zip(rows, words, sources, strict=True)
     )
     notes = ["As others printed them, in no order of merit. Other data, words or protocols make other figures."]
+    notes += [f"{row} is {name} above." for row, name in (asked or {}).items() if row in {r.model for r in rows}]
     if synthetic:
         notes.append(
             "The runs above are synthetic: these figures, of the published benchmark, are no measure for them."

@@ -200,7 +200,9 @@ def leaderboard(options: Namespace) -> ExitCode:
     for task, rows in printed.items():
         if rows:
             synthetic = any(counted.result.task.synthetic for counted in found[task])
-            sheets.append(published_sheet(task, rows, synthetic))
+            named = [counted.result.run.config for counted in found[task] if counted.result.run.config.get("published")]
+            asked = {str(c["published"].get("printed")): str(c["model"]) for c in named}
+            sheets.append(published_sheet(task, rows, synthetic, asked))
     told = f"Left out: {' '.join(left_out)}"
     if not sheets:
         if options.task and options.task not in known:

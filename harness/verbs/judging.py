@@ -25,16 +25,17 @@ def judge(options: Namespace) -> ExitCode:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from harness.data.tables import data_fingerprint
     from harness.engines.meter import metering
-    from harness.judge.checkpoints import checkpoint_of, resolve
+    from harness.judge.published import named_judge
+    from harness.registry import content_roots
     from harness.show.console import RunConsole, Screen, libraries_to
     from harness.verdicts import read_asked
 
-    model, settings = checkpoint_of(options.model), asking_settings(options.set)
+    roots, settings = content_roots(options.include_path), asking_settings(options.set)
     limits = limits_of(options, settings)
     if options.labels and options.labels.suffix != ".parquet":
         raise HarnessError(f"--as-preferences {options.labels} is no parquet file.", "Name one ending in .parquet.")
     about = {
-        "judge": resolve(model).fingerprint,
+        "judge": named_judge(options.model, roots).fingerprint,
         "asked": data_fingerprint(options.file),
         "settings": settings.decisive(),
         "limit": options.limit,
@@ -50,7 +51,7 @@ def judge(options: Namespace) -> ExitCode:
                 return f"{len(done):,} of {len(asked):,} rows have their verdict in {options.output}"
 
             with stopping(so_far, options.typed):
-                for verdict in _asked_of(model, settings, owed, options.output, screen):
+                for verdict in _asked_of(options.model, settings, owed, options.output, screen, roots):
                     done[verdict.id] = verdict
     console = Screen()
     verdicts = [done[one.id] for one in asked if one.id in done]
@@ -110,7 +111,12 @@ def _begun(output: Path, about: dict[str, Any], resume: bool, rows: int) -> "lis
 
 
 def _asked_of(
-    model: str, settings: "JudgingSettings", owed: "Sequence[Asked]", output: Path, screen: "RunConsole"
+    model: str,
+    settings: "JudgingSettings",
+    owed: "Sequence[Asked]",
+    output: Path,
+    screen: "RunConsole",
+    roots: Sequence[Path],
 ) -> "Iterator[Verdict]":
     """Ask what is owed, part by part, and yield each verdict once it is on the disk."""
     from harness.engines.engine import StoppedError
@@ -120,7 +126,7 @@ def _asked_of(
     from harness.verdicts import Judge
 
     progress = screen.begin("judge", None)
-    with scratch() as work, Judge(model, settings, work) as judge:
+    with scratch() as work, Judge(model, settings, work, roots) as judge:
         progress.total(sum(_questions(one, judge) for one in owed), "rewards" if judge.rewards else "answers")
         cut_torn_line(output)
         with output.open("a", encoding="utf-8") as file:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def ls(options: Namespace) -> ExitCode:
-    """List tasks, recipes, profiles, sweeps, preferences, runs or baselines."""
+    """List tasks, recipes, profiles, sweeps, preferences, judges, runs or baselines."""
     from harness.show.console import Screen
 
     if options.kind != "runs" and (options.words or options.format != "lines"):
@@ -28,6 +28,7 @@ def ls(options: Namespace) -> ExitCode:
         "profiles": lambda: _list_profiles(roots),
         "sweeps": lambda: _list_sweeps(roots),
         "preferences": lambda: _list_preferences(roots),
+        "judges": lambda: _list_judges(roots),
         "runs": lambda: _runs(options),
         "baselines": _list_baselines,
     }
@@ -104,6 +105,27 @@ def _list_preferences(roots: Sequence[Path]) -> "Sheet":
         groups.append([(name, source.summary, ", ".join(source.overlap) or "–"), *(("", line, "") for line in about)])
     columns = (Column("source"), Column("what it holds; where, licence"), Column("shares questions with"))
     return sheet_of("preferences", columns, *groups)
+
+
+def _list_judges(roots: Sequence[Path]) -> "Sheet":
+    from harness.registry import find_judges, load_judge
+    from harness.sheets.sheet import Column, sheet_of
+
+    known = {name: load_judge(name, roots) for name in find_judges(roots)}
+    groups = []
+    for name, judge in sorted(known.items(), key=lambda one: (one[1].cannot is not None, one[0])):
+        if judge.cannot:
+            needs = f"cannot be run: {judge.cannot}"
+        elif judge.words:
+            needs = "needs its authors' words, saved once: a run says how"
+        else:
+            needs = "needs nothing besides its weights"
+        where = f"{judge.hub}@{judge.revision[:12]}" if judge.revision else judge.hub
+        about = (where, f"{judge.parameters} parameters; licence: {judge.licence}", needs)
+        first = (f"judge:{name}", judge.summary, "rewards" if judge.head or judge.scores else "words")
+        groups.append([first, *(("", line, "") for line in about)])
+    columns = (Column("judge"), Column("what it is; where, size, licence, needs"), Column("answers in"))
+    return sheet_of("judges", columns, *groups)
 
 
 def _runs(options: Namespace) -> str:

@@ -173,7 +173,7 @@ def _from_record(options: Namespace) -> dict[str, Any]:
     if options.recipe or options.model:
         raise HarnessError("--config already says what to run.", "Drop --recipe and --model.")
     given = read_yaml(options.config)
-    for name in ("fingerprints", "source"):
+    for name in ("fingerprints", "source", "published"):
         given.pop(name, None)
     for name, (word, kinds) in _KINDS.items():
         if not isinstance(given.get(name), (*kinds, NoneType)):
@@ -345,6 +345,7 @@ def _show(console: Any, plans: list[Plan]) -> None:
     from harness.counting.results import load_result
     from harness.records import RunFolder
     from harness.sheets.formats import rich_table
+    from harness.show.printed import beside
 
     role, config, _, path = plans[-1]
     for task in config.tasks:
@@ -369,6 +370,8 @@ def _show(console: Any, plans: list[Plan]) -> None:
         if comparison:
             console.print(rich_table(differences(comparison), console.width))
             say_verdict(console, comparison.sentence(), remarks(comparison))
+        for line in beside(config.published, task, candidate.task.synthetic) if config.published else ():
+            console.print(line, soft_wrap=True)
     console.print("\nWritten:")
     for _, _, _, folder in plans:
         console.print(f"  {folder}", soft_wrap=True)

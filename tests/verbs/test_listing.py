@@ -59,3 +59,16 @@ def test_runs_are_found_by_words_of_name_and_status(tmp_path: Path, monkeypatch,
     assert "None of the 4 runs" in capsys.readouterr().out
     assert main(["ls", "tasks", "carevl"]) == 2
     assert "Leave them out" in capsys.readouterr().err
+
+
+def test_judges_that_can_be_run_are_listed_first_and_ones_own_among_them(tmp_path: Path, capsys) -> None:
+    (tmp_path / "judges").mkdir()
+    told = "summary: ours\nhub: OWNER/NAME\nlicence: mit\nparameters: few\nhead: value-head\n"
+    (tmp_path / "judges/mine.yaml").write_text(told)
+    assert main(["ls", "judges", "--include-path", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert said.index("judge:mine") < said.index("judge:unified-reward") < said.index("judge:ixc-2.5-reward")
+    assert "cannot be run" in said.partition("judge:ixc-2.5-reward")[2]
+    (tmp_path / "judges/mine.yaml").write_text(told + "scale: 10\n")
+    assert main(["ls", "judges", "--include-path", str(tmp_path)]) == 2
+    assert "mine.yaml, field scale: " in capsys.readouterr().err

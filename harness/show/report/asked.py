@@ -3,9 +3,14 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from harness.errors import HarnessError
 from harness.judge.format import EMBEDDED, PLAIN, RewardFormat, load_format, load_reward_format
+from harness.judge.published import authors_words
+from harness.published_judges import PublishedJudge
 from harness.records.judgment import PLACEHOLDERS, words_hash
 from harness.records.store import content
 from harness.registry import load_task, results_root
@@ -62,3 +67,13 @@ def _benchmarks(side: Side, roots: Sequence[Path], shown: Sequence[str]) -> Iter
     if isinstance(given, dict) and isinstance(given.get(name), str):
         with contextlib.suppress(HarnessError, OSError, UnicodeDecodeError):
             yield fill(content(Path(given[name])).decode(), "{question}", shown)
+    yield from _authors(side.result.run.config, name)
+
+
+def _authors(config: dict[str, Any], task: str) -> Iterator[str]:
+    """Give the words of a published judge, where they are here."""
+    if config.get("published"):
+        with contextlib.suppress(HarnessError, ValidationError):
+            judge = PublishedJudge.model_validate(config["published"])
+            if not judge.head:
+                yield authors_words(str(config.get("model")), judge, (config.get("prompts") or {}).get(task))

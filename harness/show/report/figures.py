@@ -100,7 +100,7 @@ def configs(comparison: Comparison) -> list[tuple[str, str, str]]:
 
 
 def position_bias(sides: Sequence[Side]) -> Intervals | None:
-    """Draw how often the response shown first wins, over all items and by slice."""
+    """Draw how often the response shown first wins, over all items and by slice; None where no verdict was read."""
     result = sides[0].result
     if result.kind not in PAIRWISE:
         return None
@@ -110,6 +110,8 @@ def position_bias(sides: Sequence[Side]) -> Intervals | None:
         marks = [_scaled(estimate, metric, role, points(estimate.value)) for role, estimate in found]
         if any(not math.isnan(mark.value) for mark in marks):
             lines.append(Line(name, metric.slice is None, marks))
+    if not lines:
+        return None
     shown = "Chance draws the orders" if result.protocol.drawn else "Every response is shown first as often as second"
     return Intervals(
         "Share of verdicts for the response shown first",

@@ -129,6 +129,32 @@ def test_the_words_of_a_judge_are_those_whose_hash_is_recorded(tmp_path: Path) -
     assert "only their hash" in str(found("words of nobody")["unknown"])
 
 
+def test_the_words_of_a_published_judge_are_shown_and_its_verdicts_read_by_its_form(tmp_path: Path) -> None:
+    words = "{question} 1: {first} 2: {second}"
+    form = {"sentences": [{"form": "Answer {verdict} is better", "take": "last"}]}
+    about = {"summary": "s", "hub": "OWNER/NAME", "licence": "mit", "parameters": "few", "prompt": words}
+    items = make_items(4)
+    run = write(
+        tmp_path / "run",
+        items,
+        answers(items, [True] * 4),
+        config={"model": "judge:mine", "published": about | {"verdict": form}},
+        prompts={"0": words_hash(words)},
+        reader="own",
+    )
+    page = gather(run, None, None, ROOTS)
+    assert page.items.sides[0]["prompt"] == words
+    assert "100.0" in page.verdict
+
+
+def test_a_run_in_which_no_verdict_was_read_gives_a_page(tmp_path: Path) -> None:
+    items = make_items(6)
+    silent = [j.model_copy(update={"text": "no idea", "reading": "unparsed"}) for j in answers(items, [True] * 6)]
+    page = gather(write(tmp_path / "silent", items, silent), None, None, ROOTS)
+    assert page.position is None
+    assert "accuracy" in Reader(render(page)).text
+
+
 def test_a_position_bias_is_said_and_none_is_not_claimed(tmp_path: Path) -> None:
     items = make_items(240)
     # every third item is answered by its place; which one is right does not matter
