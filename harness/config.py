@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -53,7 +54,7 @@ class RunConfig(Section):
     model_args: dict[str, Any] = Field(default_factory=dict)
     tasks: list[str] = Field(min_length=1)
     profile: str = "embedded"
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1, max_length=100)
     limit: int | None = Field(None, ge=1)
     protocols: dict[str, str] = Field(default_factory=dict)
     """By task, how it is asked, read and counted."""
@@ -272,7 +273,8 @@ def validated(settings: dict[str, Any]) -> RunConfig:
             names = kind.model_fields if len(first["loc"]) > 1 else RunConfig.model_fields
             prefix = f"{first['loc'][0]}." if len(first["loc"]) > 1 else ""
             raise unknown("setting", path, [prefix + n for n in names]) from None
-        raise HarnessError(f"setting {path} = {first['input']!r}: {first['msg']}.", "Mend the value.") from None
+        given = textwrap.shorten(repr(first["input"]), 200, placeholder=" ...")
+        raise HarnessError(f"setting {path} = {given}: {first['msg']}.", "Mend the value.") from None
 
 
 def differing(*records: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:

@@ -82,6 +82,17 @@ def test_code_of_a_models_own_is_run_only_when_the_command_line_says_so(tmp_path
     assert main([*command, "--set", "judge.trust_remote_code=true"]) == 0
 
 
+@pytest.mark.parametrize("model", ["harness_judge", "qwen2_5_vl"])
+def test_a_file_alone_runs_no_code_of_a_named_models_own(tmp_path: Path, model: str, capsys) -> None:
+    path = tmp_path / "config.yaml"
+    arguments = "{pretrained: 'embedded:judge', trust_remote_code: true}"
+    path.write_text(f"model: {model}\nmodel_args: {arguments}\ntasks: [vlrewardbench]\n")
+    command = ["run", "--config", str(path), "--dry-run"]
+    assert main(command) == 2
+    assert "model_args.trust_remote_code is True" in capsys.readouterr().err
+    assert main([*command, "--model-args", "pretrained=embedded:judge,trust_remote_code=true"]) == 0
+
+
 def test_a_key_is_sent_to_no_address_that_a_file_alone_names(tmp_path: Path, monkeypatch, capsys) -> None:
     path = tmp_path / "config.yaml"
     address = "http://127.0.0.1:9/v1"

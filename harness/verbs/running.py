@@ -180,6 +180,7 @@ def _from_record(options: Namespace) -> dict[str, Any]:
             told = f"{options.config}: setting {name} = {str(given[name])[:60]!r} is no {word}."
             raise HarnessError(told, "Mend the file.")
     _refuse_keys_for_strangers(given, options)
+    _refuse_code_of_strangers(given, options)
     given |= {key: value for key, value in _explicit(options).items() if value is not None}
     if "[redacted]" in str(given):
         raise HarnessError(f"{options.config} holds a redacted secret.", "Give all of --model-args again.")
@@ -209,6 +210,16 @@ def _refuse_keys_for_strangers(given: dict[str, Any], options: Namespace) -> Non
                 f"{options.config} would send your OPENAI_API_KEY to {without_secrets(str(value))}.",
                 f"If that is right, say so: {without_secrets(way)}; else unset OPENAI_API_KEY.",
             )
+
+
+def _refuse_code_of_strangers(given: dict[str, Any], options: Namespace) -> None:
+    """Refuse to run a model's own Python because a file alone says so."""
+    wanted = (given.get("model_args") or {}).get("trust_remote_code")
+    if str(wanted).lower() not in ("none", "false", "0", "") and "trust_remote_code" not in options.model_args:
+        raise HarnessError(
+            f"{options.config}: model_args.trust_remote_code is {str(wanted)[:9]}: the model's own code would run.",
+            "If you have read that, give all of --model-args again, with trust_remote_code=true; else mend the file.",
+        )
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
