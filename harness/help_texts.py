@@ -294,7 +294,8 @@ Ask a judge about responses of your own: which is best, how sure it is, and what
       a published judge, asked in its authors' words (harness ls judges); behind = a copy of its weights
 
 A line of FILE is a question: {"id": "7", "image": "7.png", "question": "...", "responses": ["...", "...", "..."]}
-in place of responses also chosen and rejected; VL-RewardBench's own fields are read too.
+in place of responses also chosen and rejected; VL-RewardBench's own fields are read too. In place of image, a list
+images, with places <image_1> in question and responses.
 Every two responses are shown in both orders. A line of the output has the place of the best response (null where two
 share it), each response's score, the mean probability that it is better than another (or its reward, where the judge
 has a reward head), and every answer. Verdicts are written as they come: after a crash, --resume asks the rest.

@@ -8,6 +8,7 @@ decides nothing.
 
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -15,14 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from harness.data.images import image_bytes
+from harness.data.images import image_bytes, image_list
 from harness.data.tables import Field, checked_rows, identifier, read_rows, speech
 from harness.engines.engine import Answer, Decoding, Done, Question, StoppedError, nobody, open_engine
-from harness.errors import DataError
+from harness.errors import DataError, HarnessError
 from harness.judge.format import PLAIN, load_reward_format
 from harness.judge.published import named_judge
 from harness.precision import resolved
 from harness.records import Reading
+from harness.records.content import mark, marked, parts
 from harness.settings import JudgingSettings
 
 LONGEST = 2048
@@ -30,13 +32,47 @@ LONGEST = 2048
 
 
 class Asked(NamedTuple):
-    """Responses to one question about an image."""
+    """Responses to one question, about an image or several or none."""
 
     id: str
-    image: bytes
-    """The encoded image."""
+    image: bytes | None
+    """The encoded image before the question; None where there is none, or images are marked."""
     question: str
+    """Like a response, it may mark where some of `images` stand (`harness.records.content`)."""
     responses: tuple[str, ...]
+    images: tuple[bytes, ...] = ()
+    """The encoded images that are marked."""
+
+    @property
+    def pictures(self) -> tuple[bytes, ...]:
+        """All that it shows."""
+        return self.images if self.image is None else (self.image,)
+
+
+_PLACE = re.compile(r"<image_(\d+)>")
+
+
+def asked_of(id_: str, images: Sequence[bytes], question: str, responses: Sequence[str]) -> Asked:
+    """Make what is asked of texts in which `<image_1>` is the first of `images`; those without a place come first.
+
+    Raises:
+        ValueError: if a text has a place for an image that there is not.
+    """
+
+    def placed(found: re.Match[str]) -> str:
+        number = found[1]
+        if len(number) > 4 or not 1 <= int(number) <= len(images):
+            raise ValueError(f"{found[0][:20]} is the place of no image; there {told}")
+        return mark(int(number) - 1)
+
+    told = "is 1" if len(images) == 1 else f"are {len(images)}"
+    if len(images) == 1 and not any(map(_PLACE.search, (question, *responses))):
+        return Asked(id_, images[0], question, tuple(responses))
+    if images:
+        question, *responses = (_PLACE.sub(placed, text) for text in (question, *responses))
+    taken = {place for text in (question, *responses) for place in marked(text, len(images))}
+    before = "".join(f"{mark(place)}\n" for place in range(len(images)) if place not in taken)
+    return Asked(id_, None, before + question, tuple(responses), tuple(images))
 
 
 class Heard(NamedTuple):
@@ -102,6 +138,10 @@ def verdict_of(row: dict[str, Any]) -> Verdict:
     return Verdict(str(row["id"]), tuple(float(score) for score in row["scores"]), tuple(heard))
 
 
+Picture = bytes | str | Path
+"""An encoded image, or its file."""
+
+
 class Judge:
     """A checkpoint that is asked; its model is loaded at once, and given back at the end of a `with` block.
 
@@ -149,21 +189,24 @@ class Judge:
         """Give back the model's memory."""
         self._engine.close()
 
-    def judge(self, image: bytes | str | Path, question: str, responses: Sequence[str]) -> Verdict:
+    def judge(self, image: Picture | Sequence[Picture], question: str, responses: Sequence[str]) -> Verdict:
         """Judge the responses to one question.
 
         Args:
-            image: an encoded image, or its file.
-            question: about it.
+            image: an encoded image, or its file; or a list of them, which may be empty.
+            question: about it. In question and responses `<image_1>` is the place of the first image of a list, and
+                images without a place come before the question.
             responses: two or more.
 
         Raises:
-            ValueError: if there are fewer than two responses, or the image cannot be read.
+            ValueError: if there are fewer than two responses, an image cannot be read, or a place has none.
+            HarnessError: if the judge cannot read what is shown.
         """
         if len(responses) < 2:
             raise ValueError("a judge compares two responses or more")
-        data = image_bytes(image if isinstance(image, bytes) else Path(image).read_bytes())
-        return self.judge_all([Asked("", data, question, tuple(responses))])[0]
+        several = [image] if isinstance(image, bytes | str | Path) else image
+        data = [image_bytes(one if isinstance(one, bytes) else Path(one).read_bytes()) for one in several]
+        return self.judge_all([asked_of("", data, question, responses)])[0]
 
     def judge_all(self, asked: Sequence[Asked], done: Done = nobody) -> list[Verdict]:
         """Judge many at once.
@@ -174,7 +217,18 @@ class Judge:
 
         Raises:
             StoppedError: if the engine gives up; it holds the verdicts on what was answered whole.
+            HarnessError: if one shows more images than `judging.max_images`, or in responses to a judge that reads
+                none there.
         """
+        most = self.settings.max_images
+        for one in asked:
+            named = f"question {one.id!r}" if one.id else "the question"
+            if most is not None and len(one.pictures) > most:
+                fix = "Raise the limit, or take it out."
+                raise HarnessError(f"{named} has {len(one.pictures)} images, and judging.max_images is {most}.", fix)
+            if self.rewards and any(marked(text, len(one.images)) for text in one.responses):
+                fix = "Ask a judge that writes its verdicts."
+                raise HarnessError(f"{named} has images in responses, and this judge reads none there.", fix)
         return self._rewarded(asked, done) if self.rewards else self._answered(asked, done)
 
     def _answered(self, asked: Sequence[Asked], done: Done) -> list[Verdict]:
@@ -182,9 +236,9 @@ class Judge:
         format_, read = named.format or self._engine.format or PLAIN, named.read
         longest = self.settings.max_new_tokens or named.max_new_tokens or LONGEST
         shown = [(one, order) for one in asked for order in _orders(one)]
-        images = {id(one): opened(one.image) for one in asked}
+        images = {id(one): list(map(opened, one.pictures)) for one in asked}
         questions = [
-            Question((images[id(one)], format_.ask(one.question, *(one.responses[place] for place in order))))
+            Question(_shown(one, images[id(one)], format_.ask(one.question, *(one.responses[p] for p in order))))
             for one, order in shown
         ]
         stop: StoppedError | None = None
@@ -204,14 +258,20 @@ class Judge:
     def _rewarded(self, asked: Sequence[Asked], done: Done) -> list[Verdict]:
         from harness.engines.reward_engine import Response
 
-        images = [opened(one.image) for one in asked]
+        format_ = self._engine.format
+        questions = [_shown(one, list(map(opened, one.pictures)), format_.ask(one.question)) for one in asked]
         owed = [
-            Response((image, self._engine.format.ask(one.question)), text)
-            for image, one in zip(images, asked, strict=True)
-            for text in one.responses
+            Response(question, text) for question, one in zip(questions, asked, strict=True) for text in one.responses
         ]
         rewards = iter(self._engine.rewards(owed, done))
         return [Verdict(one.id, tuple(next(rewards) for _ in one.responses)) for one in asked]
+
+
+def _shown(asked: Asked, images: Sequence[Any], text: str) -> tuple[Any, ...]:
+    """Return what is shown with a text: an image before it, or its pieces and images as they are marked."""
+    if asked.image is not None:
+        return (*images, text)
+    return tuple(part if isinstance(part, str) else images[part] for part in parts(text, len(images)))
 
 
 def _orders(asked: Asked) -> list[tuple[int, int]]:
@@ -250,7 +310,8 @@ def texts(value: Any) -> tuple[str, ...]:
 
 FIELDS = {
     "id": Field(identifier, "a non-empty id"),
-    "image": Field(image_bytes, "a readable image"),
+    "image": Field(image_bytes, "a readable image", optional=True),
+    "images": Field(image_list, "a list of readable images", optional=True),
     "question": Field(speech, "a non-empty string"),
     "responses": Field(texts, "a list of two or more non-empty strings"),
 }
@@ -261,7 +322,8 @@ def read_asked(path: Path) -> Iterator[Asked]:
     """Read what is to be judged: JSONL or parquet, a row a question.
 
     A row has `image`, `question` and `responses`, or in place of these `chosen` and `rejected`; an `id`, or else its
-    number is taken. VL-RewardBench's own fields (`query`, `response`) are read too.
+    number is taken. In place of `image` it may have a list `images`, with places `<image_1>` in its texts, or an empty
+    one. VL-RewardBench's own fields (`query`, `response`) are read too.
 
     Raises:
         DataError: naming file, row, field, value and fix.
@@ -272,10 +334,18 @@ def read_asked(path: Path) -> Iterator[Asked]:
             named = {"id": str(number)} | {key: value for key, value in row.items() if value is not None}
             if "chosen" in named and "rejected" in named and not {"responses", "response"} & set(named):
                 named["responses"] = [named["chosen"], named["rejected"]]
+            if ("images" in named) == bool({"image", "image_path"} & set(named)):
+                told = "both 'image' and 'images'" if "images" in named else "no field 'image'"
+                fix = "A row has one image, or a list `images`, which may be empty."
+                raise DataError(f"{path.name}, row {number}: {told}.", fix)
             yield named
 
-    for row in checked_rows(rows(), FIELDS, path.name, path.parent, ALIASES):
-        yield Asked(row["id"], row["image"], row["question"], row["responses"])
+    for row in checked_rows(rows(), FIELDS, path.name, path.parent, ALIASES, images=("image", "images")):
+        images = row["images"] if row["image"] is None else [row["image"]]
+        try:
+            yield asked_of(row["id"], images, row["question"], row["responses"])
+        except ValueError as error:
+            raise DataError(f"{path.name}, id {row['id'][:60]!r}: {error}.", "Number places from 1.") from None
 
 
 def read_verdicts(path: Path) -> list[Verdict]:

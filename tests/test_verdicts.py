@@ -13,7 +13,18 @@ from harness.data.tables import read_rows
 from harness.embedded.data import benchmark_rows
 from harness.errors import DataError
 from harness.settings import JudgingSettings, WorldSettings
-from harness.verdicts import Asked, Heard, Judge, Verdict, _orders, _scores, read_asked, read_verdicts, verdict_of
+from harness.verdicts import (
+    Asked,
+    Heard,
+    Judge,
+    Verdict,
+    _orders,
+    _scores,
+    asked_of,
+    read_asked,
+    read_verdicts,
+    verdict_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +46,16 @@ def written(folder: Path, rows: list[dict]) -> Path:
     return folder / "asked.jsonl"
 
 
-def asked_of(row: dict) -> Asked:
+def about(row: dict) -> Asked:
     return Asked(row["id"], row["image"], row["query"], tuple(row["response"]))
 
 
 def test_every_two_responses_are_shown_in_both_orders(judge, rows) -> None:
-    (pair,) = judge.judge_all([asked_of(rows[0])])
+    (pair,) = judge.judge_all([about(rows[0])])
     assert [heard.order for heard in pair.answers] == [(0, 1), (1, 0)]
     assert pair.scores[0] == pytest.approx((pair.answers[0].p + 1 - pair.answers[1].p) / 2)
     assert sum(pair.scores) == pytest.approx(1)
-    three = asked_of(rows[0])._replace(responses=(*rows[0]["response"], rows[1]["response"][0]))
+    three = about(rows[0])._replace(responses=(*rows[0]["response"], rows[1]["response"][0]))
     (several,) = judge.judge_all([three])
     assert len(several.answers) == 6
     assert [heard.text for heard in several.answers[:2]] == [heard.text for heard in pair.answers]
@@ -53,7 +64,7 @@ def test_every_two_responses_are_shown_in_both_orders(judge, rows) -> None:
 
 
 def test_one_at_a_time_is_as_all_at_once(judge, rows) -> None:
-    many = judge.judge_all([asked_of(row) for row in rows])
+    many = judge.judge_all([about(row) for row in rows])
     for row, verdict in zip(rows, many, strict=True):
         alone = judge.judge(row["image"], row["query"], row["response"])
         assert [heard.text for heard in alone.answers] == [heard.text for heard in verdict.answers]
@@ -141,11 +152,62 @@ def test_a_limit_keeps_what_is_judged_and_says_how_to_go_on(tmp_path: Path, rows
     assert "by the prices of a server, and none is given" in capfd.readouterr().err
 
 
+def test_images_stand_where_they_are_named_and_before_the_question_where_they_are_not() -> None:
+    one = asked_of("a", [b"x", b"y", b"z"], "Is <image_3> as <image_1>?", ["yes", "as <image_3>"])
+    assert (one.question, one.responses) == ("<image_1>\nIs <image_2> as <image_0>?", ("yes", "as <image_2>"))
+    assert (one.image, one.pictures) == (None, (b"x", b"y", b"z"))
+    # one image without a place is what a row with `image` asks
+    assert asked_of("a", [b"x"], "q?", ["1", "2"]) == Asked("a", b"x", "q?", ("1", "2"))
+    assert asked_of("a", [], "<image_1>?", ["1", "2"]).question == "<image_1>?"
+
+
+def test_rows_of_several_images_and_of_none_are_judged_and_each_image_counts(tmp_path: Path, rows, capsys) -> None:
+    file, out, labels = written(tmp_path, rows[:3]), tmp_path / "verdicts.jsonl", tmp_path / "pairs.parquet"
+    first, second, third = (json.loads(line) for line in file.read_text().splitlines())
+    pictures = [row.pop("image") for row in (first, second, third)]
+    single = {**first, "id": "single", "image": pictures[0]}
+    listed = {**first, "id": "listed", "images": pictures[:1]}
+    both, other = ({**first, "id": f"{n}", "images": [pictures[0], name]} for n, name in enumerate(pictures[1:]))
+    marked = {**second, "images": pictures[:2], "response": ["as in <image_2>", "as in <image_1>"]}
+    text = {**third, "images": []}
+    asked = [single, listed, both, other, marked, text]
+    file.write_text("".join(json.dumps(row) + "\n" for row in asked))
+    command = ["judge", "embedded:judge", str(file), "-o", str(out), "--as-preferences", str(labels)]
+    assert main(command) == 0
+    told = {verdict.id: verdict for verdict in read_verdicts(out)}
+    assert len(told) == 6
+    assert told["single"].scores == pytest.approx(told["listed"].scores, abs=1e-4)
+    # the second image is seen
+    assert told["0"].scores != pytest.approx(told["1"].scores, abs=1e-6)
+    assert "or not one image" in capsys.readouterr().out
+    assert {row["id"] for row in read_rows(labels)} <= {"single", "listed"}
+    out.unlink()
+    assert main([*command[:5], "--set", "judging.max_images=1"]) == 2
+    assert "question '0' has 2 images, and judging.max_images is 1" in capsys.readouterr().err
+
+
+def test_python_code_gives_one_image_or_a_list(judge, rows) -> None:
+    row = rows[0]
+    alone, listed = (judge.judge(one, row["query"], row["response"]) for one in (row["image"], [row["image"]]))
+    assert alone == listed
+    assert judge.judge([], row["query"], row["response"]).scores != alone.scores
+    with pytest.raises(ValueError, match="<image_2> is the place of no image; there is 1"):
+        judge.judge([row["image"]], "<image_1> or <image_2>?", row["response"])
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"responses": ["one"]}, "field 'responses': ['one'] is not a list of two or more non-empty strings"),
         ({"responses": None}, "no field 'responses'"),
+        ({"image": None}, "no field 'image'"),
+        ({"images": ["a.png"]}, "both 'image' and 'images'"),
+        ({"image": None, "images": "a.png"}, "field 'images'"),
+        ({"image": None, "images": ["../../etc/passwd"]}, "field 'images'"),
+        (
+            {"image": None, "images": ["a.png", "a.png"], "responses": ["yes", "<image_3>"]},
+            "<image_3> is the place of no image; there are 2",
+        ),
         ({"image": "missing.png"}, "field 'image': 'missing.png' is not a readable image"),
         ({"question": ""}, "field 'question': '' is not a non-empty string"),
     ],
@@ -156,7 +218,7 @@ def test_a_wrong_row_is_one_line(tmp_path: Path, rows, change, says: str) -> Non
     (tmp_path / "asked.jsonl").write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError) as error:
         list(read_asked(tmp_path / "asked.jsonl"))
-    assert "asked.jsonl, row 1" in str(error.value)
+    assert str(error.value).startswith(("asked.jsonl, row 1", "asked.jsonl, id '1'"))
     assert says in str(error.value)
 
 

@@ -131,9 +131,12 @@ ROWS_AT_A_TIME = 64
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a parquet or JSONL file as they are, a few at a time."""
+    """Yield the rows of a parquet or JSONL file as they are, a few at a time; those of a JSON list at once."""
     if path.suffix == ".parquet":
         yield from parquet_rows(path)
+    elif isinstance(rows := json_document(path), list):
+        for number, row in enumerate(rows, 1):
+            yield _object(row, f"{path}, row {number}")
     elif path.suffix in JSON_LINES:
         yield from _json_rows(path)
     else:
@@ -171,24 +174,47 @@ def _json_rows(path: Path) -> Iterator[Row]:
                 yield _json_row(line, f"{path}, row {number}")
 
 
+def json_document(path: Path) -> Any:
+    """Read a file `.json` that is one document, a list or an object over several lines; None for any other.
+
+    Raises:
+        DataError: if it is torn, or no JSON.
+    """
+    if path.suffix != ".json" or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        first = next((line for line in file if line.strip()), b"").strip()
+    if not first.startswith(b"[") and first != b"{":
+        return None
+    return _parsed(path.read_bytes(), f"{path}")
+
+
 def _json_row(line: bytes, where: str) -> Row:
+    return _object(_parsed(line, where), where)
+
+
+def _object(value: Any, where: str) -> Row:
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: {json.dumps(value)[:40]!r} is no JSON object.", "Write one object a line.")
+    return value
+
+
+def _parsed(text: bytes, where: str) -> Any:
+    """Read a line, or a document; what is wrong with it is one line."""
     try:
-        text = line.decode("utf-8")
-        row = json.loads(text, object_pairs_hook=_once)
+        return json.loads(text.decode("utf-8"), object_pairs_hook=_once)
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 text ({error.reason} at byte {error.start}).", "Convert it.") from None
     except _TwiceError as error:
         raise DataError(f"{where}, field {error.args[0]!r}: it stands there twice.", "Keep one.") from None
     except json.JSONDecodeError as error:
         # only the last line can lack its end
-        fix = "Mend the line." if line.endswith(b"\n") else "The last line is torn: write the file again."
-        raise DataError(f"{where}: not valid JSON ({error.msg}).", fix) from None
+        fix = "Mend the line." if text.endswith(b"\n") else "The last line is torn: write the file again."
+        place = f" in line {error.lineno}" if error.lineno > 1 else ""
+        raise DataError(f"{where}: not valid JSON ({error.msg}{place}).", fix) from None
     except (ValueError, RecursionError) as error:
         # a number of thousands of digits, or brackets without end
         raise DataError(f"{where}: not valid JSON ({str(error)[:80]}).", "Mend the line.") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: {text[:40].strip()!r} is no JSON object.", "Write one object a line.")
-    return row
 
 
 class _TwiceError(Exception):

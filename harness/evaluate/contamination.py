@@ -2,7 +2,8 @@
 
 A pair is one of the benchmark's where image and question are (`harness.data.likeness` says when they are). A shared
 image alone, or a shared question alone, is counted apart and kept: another question about a known picture, or a stock
-question such as "Describe the image.", gives no answer away.
+question such as "Describe the image.", gives no answer away. Of an item without an image the question is all there is,
+and many pairs may ask a stock one, so there both responses of the pair must be among the item's too.
 """
 
 import json
@@ -26,13 +27,13 @@ MATCHES = "matches.json"
 
 
 class Match(NamedTuple):
-    """A pair and an item with the same image and question."""
+    """A pair and an item with the same image and question; without an image, with the same question and responses."""
 
     pair: str
     task: str
     item: str
     image: str
-    """`same pixels`, or `alike`."""
+    """`same pixels`, `alike`, or `none`."""
     bits: int
     """Of the images' perceptual hashes, those that differ."""
     question: str
@@ -48,6 +49,8 @@ class _Asked(NamedTuple):
     seen: Seen
     all_questions: set[str]
     """Also those of rows without an image."""
+    told: dict[str, list[tuple[str, set[str]]]]
+    """Items without an image by their question: each id, and the responses."""
 
 
 def _rows(path: Path, *columns: str) -> Iterator[tuple[Row, list[bytes]]]:
@@ -59,18 +62,22 @@ def _rows(path: Path, *columns: str) -> Iterator[tuple[Row, list[bytes]]]:
 
 def _read(path: Path, question: str, progress: Progress) -> _Asked:
     ids, questions, every = list[str](), list[str](), set[str]()
+    told: dict[str, list[tuple[str, set[str]]]] = defaultdict(list)
+    responses = ["response"] if "response" in column_names(path) else []
 
     def images() -> Iterator[bytes]:
-        for row, own in _rows(path, "id", question):
+        for row, own in _rows(path, "id", question, *responses):
             said = parts(row[question], len(row.get("images", ())))
             asked = normalised(" ".join(part for part in said if isinstance(part, str)))
             every.add(asked)
             ids.extend([row["id"]] * len(own))
             questions.extend([asked] * len(own))
+            if responses and not own:
+                told[asked].append((row["id"], set(map(normalised, row["response"]))))
             yield from own
 
     seen = see(images(), progress.advance)
-    return _Asked(path, ids, questions, seen, every)
+    return _Asked(path, ids, questions, seen, every, told)
 
 
 def contamination(
@@ -78,8 +85,8 @@ def contamination(
 ) -> dict[str, Any]:
     """Find the pairs that are items of a benchmark, all of its items, whatever `--limit` asks.
 
-    Reports, in all and by task, how many pairs share image and question (`both`), how many of those the very
-    pixels (`same_pixels`), and how many share an image alone or a question alone.
+    Reports, in all and by task, how many pairs are items (`both`), and how many share an image alone or a question
+    alone; by task also how many of them have the very pixels (`same_pixels`), or are known by texts alone (`texts`).
     """
     tables = [benchmark.path / TABLE for benchmark in benchmarks]
     progress.total(row_count(pairs.path / PAIRS) + sum(map(row_count, tables)), "images")
@@ -90,10 +97,13 @@ def contamination(
     for task, table in zip(tasks, tables, strict=True):
         theirs = _read(table, "query", progress)
         found, images = _matches(ours, theirs, task)
+        by_texts = list(_by_texts(ours.path, theirs, task))
+        found += by_texts
         both = {places[match.pair] for match in found}
         questions = {row for row, question in enumerate(ours.questions) if question in theirs.all_questions}
         same = {match.pair for match in found if match.image == "same pixels"}
-        counts[task] = {"both": len(both), "same_pixels": len(same)} | _alone(both, images, questions)
+        texts = len({match.pair for match in by_texts})
+        counts[task] = {"both": len(both), "same_pixels": len(same), "texts": texts} | _alone(both, images, questions)
         matches += found
         for kept, new in zip(either, (both, images, questions), strict=True):
             kept |= new
@@ -127,6 +137,15 @@ def _matches(ours: _Asked, theirs: _Asked, task: str) -> tuple[list[Match], set[
         for row, item, bits in sorted(hits)
     ]  # fmt: skip
     return matches, {row for found in near for row in rows[found.one]}
+
+
+def _by_texts(pairs: Path, theirs: _Asked, task: str) -> Iterator[Match]:
+    """Find the pairs whose question is that of an item without an image, and both responses are among its responses."""
+    for row in parquet_rows(pairs, ["id", "question", "chosen", "rejected"]) if theirs.told else ():
+        answers = {normalised(row["chosen"]), normalised(row["rejected"])}
+        for item, responses in theirs.told.get(normalised(row["question"]), ()):
+            if len(answers) == 2 and answers <= responses:
+                yield Match(row["id"], task, item, "none", 0, row["question"])
 
 
 def _by_image(seen: Seen) -> dict[int, list[int]]:
@@ -165,7 +184,7 @@ def without_contaminated(out: Path, pairs: Artifact, ids: list[str], *, progress
 
     if not (count := write_rows(out / PAIRS, kept(), COLUMNS)):
         raise HarnessError(
-            f"all {len(dropped):,} training pairs are items of an asked benchmark, by image and question.",
+            f"all {len(dropped):,} training pairs are items of an asked benchmark.",
             "Train on other pairs, or keep them knowingly: --set contamination.pairs=report.",
         )
     return {"pairs": count, "dropped": len(dropped)}

@@ -6,176 +6,102 @@
 (`filter_choice`), the order (`random_number`, 1 is swapped), what its pattern found (`filter_number`, -1 is nothing) |
 | `lmms-eval` | lmms-eval's `--log_samples` | `filtered_resps`, and either a figure of our own tasks, which holds \
 item and presentation, or upstream's `vlreward_score` with the prompt in `input` |
+| `rewardbench2` | reward-bench's `run_v2.py` (`eval-set-scores/`) | a column a field: `id`, `subset`, `num_correct`, \
+`scores` of the right responses and then the wrong ones, `results` |
+| `omni` | OmniReward's `run_exp.py` | the item's own fields, `predicted` and `MODEL_raw_response` |
 | `plain` | anyone | `id`, `text`, `order` or `swapped`, and where there are any `repeat` and `p_first` |
 
 The field names of `official` are those of vl-rewardbench/VL_RewardBench at 9b10abd, those of
-`lmms-eval` those that version 0.7.3 writes: it keeps neither the document nor the image.
+`lmms-eval` those that version 0.7.3 writes: it keeps neither the document nor the image. Those of `rewardbench2` are
+allenai/reward-bench's at 05a9005, those of `omni` HongbangYuan/OmniReward's at cc81185.
 """
 
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, Field, FiniteFloat, RootModel
 
-from harness.data.benchmark import Benchmark, StrayError, imageless_item, item_of, without_images
-from harness.data.images import image_or_name
-from harness.data.tables import Row, checked_row, read_rows
+from harness.data.benchmark import Benchmark, item_of
+from harness.data.tables import Row, json_document, read_rows
 from harness.errors import DataError, HarnessError, unknown
-from harness.records import Item, item_id
+from harness.importing.source import Answer, Content, Source, Text
+from harness.protocols.counting import liked_best
+from harness.records import item_id
 
 
-class Answer(NamedTuple):
-    """One answer in a file of judgments."""
-
-    row: int
-    item: Item | str
-    """The item as the file itself has it, or only its id in the benchmark."""
-    order: tuple[int, ...] | None
-    """The places shown; None where there is only one."""
-    text: str | None
-    """None where there is only a probability."""
-    repeat: int | None = None
-    """None is one more of its item, in stored order."""
-    p_first: float | None = None
-    number: int | None = None
-    """The number that the file says the authors' pattern found, -1 for none; None where it says nothing."""
-    right: bool | None = None
-    """Whether the file counts it as right; None where it says nothing."""
-    protocol: str | None = None
-    """The protocol it was asked under, without repeats, where the file names it."""
-    model: str | None = None
-    data: str | None = None
-    """Where its data came from, where the file names it."""
-
-
-def _writable(value: str) -> str:
-    # half a surrogate pair, which JSON can hold and no UTF-8 file can
-    value.encode()
-    return value
-
-
-_Text = Annotated[str, AfterValidator(_writable)]
-
-
-class _Content(BaseModel):
-    """Part of a row; what it does not name is left aside."""
-
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-
-class _OfficialMeta(_Content):
-    filter_choice: _Text
+class _OfficialMeta(Content):
+    filter_choice: Text
     random_number: Literal[0, 1]
     filter_number: int | None = None
     model: str | None = Field(None, validation_alias="filtering model")
 
 
-class _Official(_Content):
+class _Official(Content):
     ranking: list[int] = Field(validation_alias=AliasChoices("ranking", "human_ranking"))
     meta: _OfficialMeta
 
 
-class _Logged(_Content):
-    filtered_resps: _Text | list[_Text]
+class _Logged(Content):
+    filtered_resps: Text | list[Text]
 
 
-class _OurFigure(_Content):
+class _OurFigure(Content):
     """A figure of one of our tasks in lmms-eval's log: the document without its image, and the answer."""
 
     item_id: str
     id: str
-    query: _Text
-    response: list[_Text]
+    query: Text
+    response: list[Text]
     label: str
     slice: str
     image_hash: str | None
-    image_hashes: list[str] = []
+    image_hashes: list[str] = Field(default_factory=list)
     cluster: str | None = None
     order: list[int]
     repeat: int = Field(ge=0)
     protocol: str
-    text: _Text
+    text: Text
     data: str | None = None
 
 
-class _UpstreamScore(_Content):
+class _UpstreamScore(Content):
     question_id: str
     score: float
 
 
-class _Upstream(_Content):
+class _Upstream(Content):
     target: str
     input: str
     vlreward_score: _UpstreamScore
 
 
-class _Plain(_Content):
+class _Plain(Content):
     id: str | int
-    text: _Text | None = None
+    text: Text | None = None
     order: list[int] | None = None
     swapped: bool | None = None
     repeat: int = Field(0, ge=0)
     p_first: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
-C = TypeVar("C", bound=_Content)
+class _Scored(Content):
+    """A row of run_v2.py's scores; run_generative_v2.py keeps `scores` of ties alone."""
+
+    id: Text
+    scores: list[FiniteFloat | Annotated[list[FiniteFloat], Field(min_length=1, max_length=1)]] | None
+    results: FiniteFloat | None = None
+    model: Text | None = None
 
 
-class Source:
-    """A file of judgments: reads its rows for a benchmark and says what is wrong with them."""
+class _Predicted(Content):
+    criteria_preference: Text
+    predicted: Text | None
 
-    def __init__(self, path: Path, benchmark: Benchmark) -> None:
-        self.path, self.benchmark = path, benchmark
-        self.items: dict[str, Item] = {}
 
-    def wrong(self, row: int, field: str, problem: str, fix: str = "Mend the row.") -> DataError:
-        """Build the error for a field of a row."""
-        return DataError(f"{self.path.name}, row {row}, field {field!r}: {problem}.", fix)
-
-    def take(self, kind: type[C], row: int, content: Any) -> C:
-        """Read a part of a row, or name the first field that is wrong."""
-        try:
-            return kind.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "row"
-            got = "" if first["type"] == "missing" else f" (got {json.dumps(first['input'], default=str)[:60]})"
-            raise self.wrong(row, field, f"{first['msg']}{got}") from None
-
-    def item(self, row: int, content: Row) -> Item:
-        """Make an item of what a row says in the benchmark's own fields; equal content is read once."""
-        lenient, key = without_images(self.benchmark), json.dumps(content, sort_keys=True, default=repr)
-        if key not in self.items:
-            clean = checked_row(
-                content,
-                row,
-                lenient.fields,
-                self.path.name,
-                self.path.parent,
-                lenient.aliases,
-                lenient.pictured,
-                image_or_name,
-            )
-            try:
-                self.items[key] = imageless_item(clean, self.benchmark.entry(clean), lenient)
-            except StrayError as stray:
-                fix = self.benchmark.stray_fix
-                raise DataError(f"{self.path.name}, row {row}: no slice is known for {stray}.", fix) from None
-            except ValueError as error:
-                raise DataError(f"{self.path.name}, row {row}: {error}.", "Mend the row.") from None
-        return self.items[key]
-
-    def pairs_only(self, row: int, content: Row) -> Row:
-        """Keep a row's fields of the benchmark; refuse a benchmark that is not VL-RewardBench's kind."""
-        needed = {"id", "query", "response", "human_ranking"}
-        if not needed <= set(self.benchmark.fields):
-            raise DataError(
-                f"{self.path.name} is VL-RewardBench's output, and {self.benchmark.task} has other fields.",
-                "Name the task it was made for, or write the plain format.",
-            )
-        return {name: value for name, value in content.items() if name in self.benchmark.fields}
+_PAIRS = ("VL-RewardBench", "id", "query", "response", "human_ranking")
+_CRITERIA = ("Omni-RewardBench", "id", "criteria", "criteria_preference")
 
 
 def _official(row: int, content: Row, source: Source) -> Iterator[Answer]:
@@ -184,7 +110,7 @@ def _official(row: int, content: Row, source: Source) -> Iterator[Answer]:
     if inner is None:
         return
     read = source.take(_Official, row, inner)
-    item = source.item(row, source.pairs_only(row, inner | {"human_ranking": read.ranking}))
+    item = source.item(row, source.own(inner | {"human_ranking": read.ranking}, *_PAIRS))
     order = (1, 0) if read.meta.random_number else (0, 1)
     text, found = read.meta.filter_choice, read.meta.filter_number
     yield Answer(row, item, order, text, number=found, protocol="official", model=read.meta.model)
@@ -225,9 +151,48 @@ def _upstream(row: int, content: Row, source: Source) -> Iterator[Answer]:
         raise source.wrong(row, "target", f"{read.target!r} is no ranking") from None
     response = shown[::-1] if swapped else shown
     named = {"id": read.vlreward_score.question_id, "query": question, "response": response, "human_ranking": ranking}
-    item, order = source.item(row, source.pairs_only(row, named)), ((1, 0) if swapped else (0, 1))
+    item, order = source.item(row, source.own(named, *_PAIRS)), ((1, 0) if swapped else (0, 1))
     for text in [texts] if isinstance(texts, str) else texts:
         yield Answer(row, item, order, text, right=read.vlreward_score.score == 1, protocol="lmms-eval")
+
+
+def _rewardbench2(row: int, content: Row, source: Source) -> Iterator[Answer]:
+    """Read the reward of each response; the items are found by their ids."""
+    read = source.take(_Scored, row, content)
+    if not read.scores:
+        raise source.wrong(
+            row,
+            "scores",
+            "there are none, as where run_generative_v2.py wrote it, which keeps no answer outside Ties",
+            "Take the answers themselves, in the plain format.",
+        )
+    scores = [score[0] if isinstance(score, list) else score for score in read.scores]
+    # their script counts the first response alone as right, of ties too
+    if read.results is not None and abs(read.results - liked_best(scores, (0,))) > 1e-9:
+        raise source.wrong(row, "results", f"{read.results} is not what its scores make", "Take the file as written.")
+    for place, score in enumerate(scores):
+        yield Answer(row, read.id, (place,), f"Reward: {score!r}", 0, protocol="rewards", model=read.model)
+
+
+def _omni(row: int, content: Row, source: Source) -> Iterator[Answer]:
+    """Read the last of up to five answers to an item, which their script asks as the file lists it."""
+    read, (name, text) = source.take(_Predicted, row, content), _raw(content)
+    source.take(_Said, row, {name: text})
+    item, right = source.item(row, source.own(content, *_CRITERIA)), read.predicted == read.criteria_preference
+    model = name.removesuffix(_RAW)
+    yield Answer(row, item, (0, 1), text or "", right=right, protocol="official", model=model)
+
+
+class _Said(RootModel[dict[str, Text | None]]):
+    """An answer under its own name, or none."""
+
+
+_RAW = "_raw_response"
+
+
+def _raw(content: Row) -> tuple[str, Any]:
+    """Find the answer in a row, under the model's name."""
+    return next(((name, value) for name, value in content.items() if name.endswith(_RAW)), ("", None))
 
 
 def _plain(row: int, content: Row, source: Source) -> Iterator[Answer]:
@@ -256,16 +221,33 @@ def _nested(row: Row, outer: str, inner: str) -> bool:
 FORMATS = {
     "official": Format(lambda row: "0" in row or _nested(row, "meta", "random_number"), _official),
     "lmms-eval": Format(lambda row: "filtered_resps" in row, _logged),
+    "rewardbench2": Format(lambda row: {"num_correct", "subset"} <= set(row), _rewardbench2),
+    "omni": Format(lambda row: "predicted" in row and bool(_raw(row)[0]), _omni),
     "plain": Format(lambda row: "id" in row and ("text" in row or "p_first" in row), _plain),
 }
 """Formats by name, in the order they are tried."""
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file; of one JSON object of columns, a row an entry, each with what is said of all."""
+    document = json_document(path)
+    if not isinstance(document, dict):
+        yield from read_rows(path)
+        return
+    columns = {name: value for name, value in document.items() if isinstance(value, list)}
+    if len({len(column) for column in columns.values()}) != 1:
+        told = ", ".join(f"{name} {len(column)}" for name, column in columns.items()) or "none"
+        raise DataError(f"{path.name}: its columns are not of one length ({told[:100]}).", "Take the file as written.")
+    whole = {name: value for name, value in document.items() if name not in columns}
+    for entries in zip(*columns.values(), strict=True):
+        yield whole | dict(zip(columns, entries, strict=True))
 
 
 def read_answers(path: Path, benchmark: Benchmark, name: str | None = None) -> tuple[str, list[Answer]]:
     """Read a file of judgments; return its format and its answers in stored order.
 
     Args:
-        path: JSONL or parquet.
+        path: JSONL, parquet, or JSON as a benchmark's own script writes it.
         benchmark: the task's.
         name: the format, where it is not to be told from the first row.
 
@@ -275,7 +257,7 @@ def read_answers(path: Path, benchmark: Benchmark, name: str | None = None) -> t
     if name is not None and name not in FORMATS:
         raise unknown("format", name, FORMATS)
     source, answers = Source(path, benchmark), list[Answer]()
-    for number, content in enumerate(read_rows(path), 1):
+    for number, content in enumerate(_rows(path), 1):
         name = name or next((known for known, format_ in FORMATS.items() if format_.fits(content)), None)
         if name is None:
             raise HarnessError(

@@ -16,7 +16,8 @@ from harness.data.benchmark import describe, imageless_items
 from harness.data.tables import fingerprint, path_fingerprint
 from harness.errors import DataError, HarnessError, RunIncompleteError, unknown
 from harness.evaluate.hooks import TaskHooks, data_file, open_rows
-from harness.importing.formats import Answer, read_answers
+from harness.importing.formats import read_answers
+from harness.importing.source import Answer
 from harness.protocols import Protocol, find_protocol
 from harness.protocols.reading import READERS, reader_of
 from harness.records import Item, Judgment, Run, RunFolder, shown_hash
@@ -108,7 +109,8 @@ def _judgment(path: Path, answer: Answer, items: Mapping[str, Item], source: str
         item = items.get(answer.item)
         if item is None:
             raise DataError(
-                f"{where} 'id': {answer.item!r} is no item of {source}.", "Name the data that the judgments are about."
+                f"{where} 'id': {answer.item[:60]!r} is no item of {source}.",
+                "Name the data that the judgments are about.",
             )
     else:
         item = items.get(answer.item.item_id)
@@ -173,7 +175,7 @@ def infer_protocol(path: Path, joined: Joined, hooks: TaskHooks) -> Protocol:
     votes = min(counts.values())
     named = {answer.protocol for answer, _ in joined.answers}
     if len(named) == 1 and (spec := named.pop()):
-        several = spec == "official" or (spec == "lmms-eval" and votes > 1)
+        several = content.kind == "pair" and (spec == "official" or (spec == "lmms-eval" and votes > 1))
         return find_protocol(f"official:{votes}" if several else spec, content.kind)
     asked = [item for item in joined.items if item.item_id in counts]
     given = {judgment.presentation for judgment in judgments}
@@ -327,9 +329,12 @@ def _counted(joined: Joined, answers: Sequence[tuple[Answer, Judgment]], verdict
         "unused": len(joined.answers) - len(answers),
         "relabelled": joined.relabelled,
     }
-    if not verdicts:
-        return info
     labels = {item.item_id: item.label for item in joined.items}
+    if not verdicts:
+        if any(answer.right is not None for answer, _ in answers):
+            said = [("tie" if j.reading == "tie" else j.chosen, labels[j.item_id], a.right) for a, j in answers]
+            info["records_differ"] = sum((chosen == label) is not right for chosen, label, right in said)
+        return info
     official = [READERS["official"](judgment.text, 2) for _, judgment in answers]
     info["readers_differ"] = sum(
         reading != READERS["strict"](judgment.text, 2) for reading, (_, judgment) in zip(official, answers, strict=True)

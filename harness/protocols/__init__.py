@@ -115,12 +115,14 @@ _ALL = (
         compares=True,
     ),
     Protocol(
-        "file-order",
+        "official",
         "pair-ties",
         1,
-        "one answer, greedy, in the file's order, as Omni-RewardBench's authors ask; unparsed counts as wrong",
+        "Omni-RewardBench's authors': one answer, greedy, in the file's order, their tags wherever they stand; "
+        "unparsed counts as wrong",
         asking.file_order,
         counting.with_ties,
+        reader="official-letters",
         compares=True,
     ),
     Protocol(

@@ -153,6 +153,29 @@ def read_letters(text: str) -> Reading:
     return _LETTERS[found[-1]] if found else read_strict(text)
 
 
+_TAGS: dict[str, Reading] = {
+    "[[A]]": "first",
+    "[[B]]": "second",
+    r"\boxed{A}": "first",
+    r"\boxed{B}": "second",
+    "[[C]]": "tie",
+    r"\boxed{C}": "tie",
+}
+
+
+def read_official_letters(text: str) -> Reading:
+    """Read with Omni-RewardBench's rule, quirks and all (utils/video_utils.py at cc81185).
+
+    A tag counts wherever it stands, the first of them in this order: brackets before boxes, and A or B before a tie,
+    whatever is said last. A and B both in brackets, or both in boxes, are nothing. Without any tag, a verdict in words
+    is read, as by `read_letters`.
+    """
+    found = [tag for tag in _TAGS if tag in text]
+    if {"[[A]]", "[[B]]"} <= set(found) or {r"\boxed{A}", r"\boxed{B}"} <= set(found):
+        return "unparsed"
+    return _TAGS[found[0]] if found else read_strict(text)
+
+
 _CHOICES: dict[str, Reading] = {"A": "first", "B": "second", "": "unparsed"}
 _CHOICE = re.compile(r'"better_response"\s*:\s*(?:"((?:[^"\\]|\\.)*)"|null)')
 
@@ -270,6 +293,7 @@ READERS: dict[str, Callable[[str, int], Reading]] = {
     "official": lambda text, shown: read_official(text),
     "strict": lambda text, shown: read_strict(text),
     "letters": lambda text, shown: read_letters(text),
+    "official-letters": lambda text, shown: read_official_letters(text),
     "json": lambda text, shown: read_json(text),
     "scores": lambda text, shown: read_scores(text),
     "two-numbers": lambda text, shown: read_two_numbers(text),

@@ -39,5 +39,12 @@ def contamination_of(run: Run, task: TaskRecord) -> Contamination:
     done = "were left out" if dropped else "were trained on all the same: these figures flatter"
     return Contamination(
         f"{counts['both']:,} {'dropped' if dropped else 'trained on'}",
-        f"{counts['both']:,} training pairs are items of {task.task}, by image and question, and {done}.",
+        f"{counts['both']:,} training pairs are items of {task.task}, {_known_by(counts)}, and {done}.",
     )
+
+
+def _known_by(counts: dict[str, int]) -> str:
+    """Say what the pairs that are items were known by; older records know of images alone."""
+    texts = counts.get("texts", 0)
+    known = ["by image and question"] * (texts < counts["both"])
+    return " or ".join([*known, *["by question and both responses"] * bool(texts)])

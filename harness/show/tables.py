@@ -112,7 +112,7 @@ def notes(result: TaskResult) -> list[str]:
 
 def vote_curve(result: TaskResult) -> Sheet | None:
     """Make the table of accuracy over the first K votes, from the one set of judgments there is."""
-    if result.protocol.name != "official":
+    if result.protocol.name != "official" or result.task.kind != "pair":
         return None
     judgments = result.judgments()
     kind = "synthetic items" if result.task.synthetic else "items"

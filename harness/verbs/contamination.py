@@ -56,17 +56,24 @@ def _counts(config: "RunConfig", info: dict[str, Any], items: list[int]) -> "She
         Column("task"),
         *(Column(name, "count", spare) for name, spare in (("pairs", 3), ("items", 3))),
         *(Column(name, "count", 0) for name in ("image and question", "of these, same pixels")),
+        Column("question and responses", "count", 0),
         *(Column(name, "count", 1) for name in ("image alone", "question alone")),
     )
-    fields = ("both", "same_pixels", "image_only", "question_only")
-    rows = [
-        (text(task), count(info["pairs"]), count(asked), *(count(info["by_task"][task][name]) for name in fields))
-        for task, asked in zip(config.tasks, items, strict=True)
-    ]
+    rows = []
+    for task, asked in zip(config.tasks, items, strict=True):
+        found = info["by_task"][task]
+        numbers = (
+            info["pairs"],
+            asked,
+            found["both"] - found["texts"],
+            *(found[name] for name in ("same_pixels", "texts", "image_only", "question_only")),
+        )
+        rows.append((text(task), *map(count, numbers)))
     notes = [
-        f"{info['both']:,} of {info['pairs']:,} pairs share image and question with an item"
+        f"{info['both']:,} of {info['pairs']:,} pairs share image and question with an item, or question and both "
+        f"responses with one without an image"
         f"{'; a run leaves them out (contamination.pairs)' if info['both'] else ''}. "
-        "What shares an image alone or a question alone is kept."
+        "What else shares an image or a question is kept."
     ]
     return Sheet(f"{config.preferences}: pairs that are items of a benchmark", columns, (tuple(rows),), tuple(notes))
 

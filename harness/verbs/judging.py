@@ -199,7 +199,7 @@ def _label(path: Path, asked: "Sequence[Asked]", verdicts: "Sequence[Verdict]", 
         for one in asked:
             verdict = by_id[one.id]
             worst = min(range(len(verdict.scores)), key=lambda i: verdict.scores[i])
-            if verdict.best is None or verdict.scores.count(verdict.scores[worst]) > 1:
+            if one.image is None or verdict.best is None or verdict.scores.count(verdict.scores[worst]) > 1:
                 continue
             about = {"id": one.id, "image": one.image, "question": one.question, "source": f"judged by {name}"}
             yield about | {"chosen": one.responses[verdict.best], "rejected": one.responses[worst]}
@@ -213,4 +213,5 @@ def _label(path: Path, asked: "Sequence[Asked]", verdicts: "Sequence[Verdict]", 
         raise unwritable(path, error, "--as-preferences") from error
     finally:
         part.unlink(missing_ok=True)
-    return f"Written: {path}, {kept} pairs to train with (--preferences); {len(asked) - kept} have no best or no worst."
+    lacking = "no best or no worst" + ", or not one image" * any(one.image is None for one in asked)
+    return f"Written: {path}, {kept} pairs to train with (--preferences); {len(asked) - kept} have {lacking}."

@@ -118,7 +118,7 @@ def test_the_verb_tells_counts_and_ids(tmp_path: Path, monkeypatch, capsys) -> N
     check = ["contamination", str(pairs), TASK, *small]
     assert main([*check, "--format", "json"]) == 0
     counts, matches = json.loads(capsys.readouterr().out)["tables"]
-    assert [cell["value"] for cell in counts["groups"][0][0]] == [TASK, 3, ITEMS, 3, 0, 0, 0]
+    assert [cell["value"] for cell in counts["groups"][0][0]] == [TASK, 3, ITEMS, 3, 0, 0, 0, 0]
     rows = [[cell["value"] for cell in row] for row in matches["groups"][0]]
     assert {(row[0], row[1], row[3]) for row in rows} == {(f"planted-{row[2]}", TASK, "alike") for row in rows}
     assert main([*check, "--fail", "--format", "csv"]) == 1
@@ -159,5 +159,45 @@ def test_an_image_that_an_item_marks_is_found_among_its_others_and_text_alone_is
     assert counts["mm_rlhf_rewardbench"]["both"] == 1 + (asked[3] == asked[7])
     assert counts["mm_rlhf_rewardbench"]["image_only"] == 1 - (asked[3] == asked[7])
     assert counts["rewardbench2"] == {
-        "both": 0, "same_pixels": 0, "image_only": 0, "question_only": asked.count(asked[5]),
+        "both": 0, "same_pixels": 0, "texts": 0, "image_only": 0, "question_only": asked.count(asked[5]),
     }  # fmt: skip
+
+
+def test_an_item_without_an_image_is_known_by_its_question_and_both_responses_of_a_pair(tmp_path: Path, capsys) -> None:
+    own = list(preference_rows(WorldSettings(pairs=200)))
+    asked = own[0]["question"]
+    stock = [row for row in own if normalised(row["question"]) == normalised(asked)]
+    answers = (stock[0]["chosen"].upper(), f"{stock[0]['rejected']} ", "A third.", "A fourth.")
+    row = {"id": "a", "prompt": rewritten(asked), "chosen": [answers[1]], "rejected": [answers[0], *answers[2:]]}
+    folder = tmp_path / "rewardbench2"
+    folder.mkdir()
+    hooks = load_hooks("rewardbench2", load_task("rewardbench2", content_roots()).hooks)
+    info = write_benchmark(folder / TABLE, [row | {"subset": "Math"}], "rows", folder, hooks.benchmark)
+    run = Stages(tmp_path / "cache", Watch())
+    config = RunConfig(tasks=["rewardbench2"], contamination=ContaminationSettings(pairs="drop"))
+    benchmark = Artifact("benchmark", "text", folder, info)
+    clean = sieve(run, config, {"rewardbench2": benchmark})(pairs_of(tmp_path / "pairs", own))
+    same = {
+        pair["id"] for pair in stock
+        if {normalised(pair["chosen"]), normalised(pair["rejected"])} == set(map(normalised, answers[:2]))
+    }  # fmt: skip
+    counts = run.records[0].info["by_task"]["rewardbench2"]
+    assert (counts["both"], counts["texts"]) == (len(same), len(same))
+    # a stock question with other answers is kept
+    assert counts["question_only"] == len(stock) - len(same) > 0
+    left = {row["id"] for row in stream_pairs(clean.path / PAIRS, ["id"])}
+    assert left == {pair["id"] for pair in own} - same
+    capsys.readouterr()
+
+
+def test_no_embedded_pair_is_an_embedded_item_without_an_image(tmp_path: Path) -> None:
+    hooks = load_hooks("rewardbench2", load_task("rewardbench2", content_roots()).hooks)
+    pairs = pairs_of(tmp_path / "pairs", preference_rows(WorldSettings(pairs=600)))
+    (tmp_path / "text").mkdir()
+    rows = hooks.embedded(WorldSettings(items=ITEMS))
+    info = write_benchmark(tmp_path / "text" / TABLE, rows, "embedded", Path(), hooks.benchmark)
+    run = Stages(tmp_path / "cache", Watch())
+    config = RunConfig(tasks=["rewardbench2"], contamination=ContaminationSettings(pairs="drop"))
+    clean = sieve(run, config, {"rewardbench2": Artifact("benchmark", "text", tmp_path / "text", info)})(pairs)
+    assert clean is pairs
+    assert run.records[0].info["both"] == 0

@@ -20,8 +20,8 @@ def stage(name: str, **info: Any) -> StageRecord:
     return StageRecord(stage=name, seed=None, key=name, cached=False, seconds=1, peak_mb=1, info=info)
 
 
-def checked(both: int) -> StageRecord:
-    return stage("contamination", pairs=50, both=both, by_task={"toy": {"both": both, "image_only": 2}})
+def checked(both: int, **more: int) -> StageRecord:
+    return stage("contamination", pairs=50, both=both, by_task={"toy": {"both": both, "image_only": 2, **more}})
 
 
 DROPPED = stage("without-contaminated", pairs=47, dropped=3)
@@ -43,6 +43,13 @@ def made(folder: Path, stages: list[StageRecord], config: dict[str, Any], synthe
             "3 training pairs are items of toy, by image and question, and were",
         ),
         ([checked(3)], TRAINED, "3 trained on", "these figures flatter"),
+        (
+            [checked(3, texts=1), DROPPED],
+            TRAINED,
+            "3 dropped",
+            "by image and question or by question and both responses",
+        ),
+        ([checked(3, texts=3), DROPPED], TRAINED, "3 dropped", "of toy, by question and both responses, and"),
         ([checked(0)], TRAINED, "none", ""),
         ([], TRAINED, "not checked", "was not checked"),
         ([], {"model": "qwen2_5_vl"}, "–", ""),
