@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from harness.data.canonical import read_columns, write_rows
 from harness.data.images import image_bytes, image_hash, image_or_name
-from harness.data.tables import Field, Row, checked_rows, identifier, speech, text
+from harness.data.tables import Field, Row, checked_rows, identifier, shortened, speech, text
 from harness.errors import DataError
 from harness.records import Item, Label, item_id
 from harness.records.inventory import Inventory
@@ -253,10 +253,11 @@ def entries(
         try:
             yield row, benchmark.entry(row)
         except StrayError as stray:
-            strays.append(str(stray))
+            strays.append(str(stray)[:60])
         except ValueError as error:
             raise DataError(
-                f"{source}, {benchmark.keys[0]} {row[benchmark.keys[0]]!r}: {error}.", "Mend the row."
+                f"{source}, {benchmark.keys[0]} {shortened(row[benchmark.keys[0]])}: {str(error)[:200]}.",
+                "Mend the row.",
             ) from None
     if strays:
         more = f" and {len(strays) - 10} more" if len(strays) > 10 else ""

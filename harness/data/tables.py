@@ -302,8 +302,9 @@ def checked_row(
         try:
             clean[name] = field.parse(_with_images(value, folder, open_image or image_of) if name in images else value)
         except (ValueError, TypeError, LookupError, OSError) as error:
-            shown = _shown(value)
-            detail = f" ({error})" if str(error) else ""
+            shown = shortened(value)
+            # of a name that is not known, the error says no more than the value
+            detail = f" ({str(error)[:200]})" if str(error) and not isinstance(error, LookupError) else ""
             raise DataError(
                 f"{source}, row {number}, field {name!r}: {shown} is not {field.wanted}{detail}.", "Mend the row."
             ) from None
@@ -319,7 +320,8 @@ def _digest(value: Any) -> bytes:
     return hashlib.blake2b(json.dumps(value, default=_json_bytes, sort_keys=True).encode(), digest_size=16).digest()
 
 
-def _shown(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """Write a value of others for a message."""
     if isinstance(value, bytes) or (isinstance(value, dict) and "bytes" in value):
         return "the value"
     shown = repr(value)

@@ -44,19 +44,30 @@ def content(said: str, images: Sequence[Any], before: int) -> str:
 def prepare(row: Row, folder: Path) -> Row:
     """Bring a pair as the authors' build scripts write it into the fields of the data set on the hub.
 
-    There a content is a list of ["text", words] and ["image", path].
+    There a content is a list of ["text", words] and ["image", path]. One that is anything else is left as it is, for
+    the check of its field to refuse.
     """
     if "prompt_content" not in row:
         return row
     contents = {"prompt": row["prompt_content"]}
-    contents |= {name: (row.get(name) or {}).get("response_content") for name in ("response_a", "response_b")}
+    for name in ("response_a", "response_b"):
+        response = row.get(name) or {}
+        contents[name] = response.get("response_content") if isinstance(response, dict) else response
     flat = {key: row.get(key) for key in ("chosen", "prompt_source")}
     flat |= {"pair_id": row.get("id"), "prompt_metadata": json.dumps(row.get("prompt_metadata"), sort_keys=True)}
     for name, parts in contents.items():
-        said = [part for part in parts or () if isinstance(part, list) and len(part) == 2]
-        flat[f"{name}_text"] = "\n".join(str(what) if kind == "text" else "<image_1>" for kind, what in said)
-        flat[f"{name}_images"] = [what for kind, what in said if kind == "image"]
+        flat[f"{name}_text"], flat[f"{name}_images"] = parts, []
+        if parts is None or (isinstance(parts, list) and all(map(_is_part, parts))):
+            said = parts or []
+            flat[f"{name}_text"] = "\n".join(what if kind == "text" else "<image_1>" for kind, what in said)
+            flat[f"{name}_images"] = [what for kind, what in said if kind == "image"]
     return flat
+
+
+def _is_part(part: Any) -> bool:
+    if not isinstance(part, list) or len(part) != 2:
+        return False
+    return part[0] == "image" or (part[0] == "text" and isinstance(part[1], str))
 
 
 def _said(value: Any) -> str:

@@ -28,7 +28,7 @@ def entry(row: dict[str, Any]) -> Entry:
     if subset == TIES:
         kind, _, key = name.partition(":")
         if kind not in ("ref", "tied") or not key:
-            raise ValueError(f"{name!r} is neither ref:K nor tied:K, as the ids of {TIES} are")
+            raise ValueError(f"{name[:60]!r} is neither ref:K nor tied:K, as the ids of {TIES} are")
         cluster = f"{TIES}:{key}"
     return Entry(name, row["prompt"], responses, tuple(range(len(row["chosen"]))), subset, cluster=cluster)
 

@@ -108,7 +108,7 @@ def test_no_reader_fails_on_an_answer(made: Made) -> None:
         assert reading == "unparsed" or name in (*IN_WORDS, "official", "two-numbers"), made
 
 
-IN_WORDS = ("strict", "letters", "json", "scores")
+IN_WORDS = ("strict", "letters", "official-letters", "json", "scores")
 """Readers that read a verdict in words where its own form is not there."""
 
 
