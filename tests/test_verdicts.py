@@ -191,6 +191,8 @@ def test_python_code_gives_one_image_or_a_list(judge, rows) -> None:
     alone, listed = (judge.judge(one, row["query"], row["response"]) for one in (row["image"], [row["image"]]))
     assert alone == listed
     assert judge.judge([], row["query"], row["response"]).scores != alone.scores
+    many = judge.judge([rows[place % 12]["image"] for place in range(39)], row["query"], ["<image_39>", "<image_1>"])
+    assert [heard.reading in ("first", "second") for heard in many.answers] == [True, True]
     with pytest.raises(ValueError, match="<image_2> is the place of no image; there is 1"):
         judge.judge([row["image"]], "<image_1> or <image_2>?", row["response"])
 

@@ -19,8 +19,8 @@ from harness.data.images import IMAGE_LIMIT, image_bytes, opened
 from harness.engines.engine import Answer, Decoding, Question
 from harness.protocols.reading import read_strict
 
-IMAGES = 16
-"""Images that a question may have."""
+IMAGES = 64
+"""Images that a question may have; a pair of MMRB2 has up to 39 in its responses alone."""
 CHARACTERS = 1_000_000
 """Characters that a question's texts may have together."""
 TOKENS = 16_384

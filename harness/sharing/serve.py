@@ -18,8 +18,8 @@ from harness.engines.engine import Answer, Engine, StoppedError
 from harness.errors import HarnessError
 from harness.sharing.chat import Asked, RequestError, read_request, write_reply
 
-LARGEST = 2**25
-"""Bytes that a request may have."""
+LARGEST = 2**27
+"""Bytes that a request may have: those of dozens of photographs, as a client may send them without loss."""
 WAITING = 1024
 """Requests that may wait for the engine; more are told to come again."""
 PATIENCE = 20.0

@@ -110,6 +110,19 @@ def test_answers_are_those_of_the_engine_in_process(served, engine, questions) -
     assert [(drawn.text, drawn.tokens) for (drawn,) in without] == [(drawn.text, drawn.tokens) for (drawn,) in here]
 
 
+def test_a_question_of_39_images_is_answered_as_in_process(served, engine) -> None:
+    rows = list(benchmark_rows(WorldSettings(items=120)))
+    images = list({row["image"]: opened(row["image"]).convert("RGB") for row in rows}.values())[:39]
+    texts = [f"{number}:" for number in range(len(images))]
+    parts = [part for pair in zip(texts, images, strict=True) for part in pair]
+    asked = EMBEDDED.ask("what is there?", *rows[0]["response"])
+    questions = [Question((*shown, asked)) for shown in (parts, parts[::-1])]
+    assert [len(question.images) for question in questions] == [39, 39]
+    here, there = (one.answer(questions, Decoding(TOKENS)) for one in (engine, asked_of(served)))
+    assert [drawn.error for (drawn,) in there] == [None, None]
+    assert [(drawn.text, drawn.tokens) for (drawn,) in there] == [(drawn.text, drawn.tokens) for (drawn,) in here]
+
+
 def test_a_seed_decides_what_is_drawn(served, questions) -> None:
     client = asked_of(served)
     warm = Decoding(TOKENS, temperature=2.0, samples=3)
@@ -297,8 +310,8 @@ def test_greedy_requests_of_any_seed_are_one() -> None:
     assert read(temperature=1).seed != read(temperature=1).seed
     assert read(stop="a").decoding == Decoding(7, stop=("a",))
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}
-    with pytest.raises(RequestError, match="at most 16 images"):
-        read(messages=[{"role": "user", "content": [image] * 17}])
+    with pytest.raises(RequestError, match="at most 64 images"):
+        read(messages=[{"role": "user", "content": [image] * 65}])
 
 
 @pytest.mark.parametrize(
