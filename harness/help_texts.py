@@ -266,6 +266,9 @@ Read judgments made elsewhere into a finished run; no model is asked, and torch 
   harness score logs/20260101_samples_vl_rewardbench.jsonl --task vlrewardbench
       lmms-eval's --log_samples, of its own task or of ours
 
+  harness score eval-set-scores/MODEL.json --task rewardbench2 --data rewardbench2.parquet
+      the scores that RewardBench 2's run_v2.py writes; Omni-RewardBench's own file is read too, without --data
+
   harness score answers.jsonl --task vlrewardbench --data bench.jsonl --name my-judge
       your own, a line an answer; the items come from --data, in the task's fields, images optional:
       {"id": "mmmu-12", "text": "... Overall Judgment: Answer 1 is better.", "order": [1, 0], "repeat": 0}

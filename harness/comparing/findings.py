@@ -122,7 +122,7 @@ def remarks(comparison: Comparison) -> list[str]:
     if not math.isnan(first.detectable):
         size = f"{points(first.detectable, first.metric)}{' points' if first.metric.percent else ''}"
         told.append(f"Data like these show a true difference of {size} in 4 cases of 5 (power; `harness power` plans).")
-    told += [*_at_odds(comparison), *_few_clusters(comparison)]
+    told += [*_text_alone(comparison), *_at_odds(comparison), *_few_clusters(comparison)]
     told += _ledger(comparison)
     if not math.isnan(comparison.correlation):
         told.append(f"The two runs' item scores correlate at {comparison.correlation:.2f}.")
@@ -222,6 +222,22 @@ def _at_odds(comparison: Comparison) -> list[str]:
     if not found:
         return []
     return [f"p and interval are on different sides of the line for {', '.join(found)}: the interval decides."]
+
+
+def _text_alone(comparison: Comparison) -> list[str]:
+    """Say of items without images whether the candidate judges text worse: what training on images may cost."""
+    if not all(item.text_alone for item in comparison.candidate.items):
+        return []
+    first = comparison.headline[0]
+    _, low, _ = first.gain
+    size = f"{points(abs(low), first.metric)}{' points' if first.metric.percent else ''}"
+    found = {
+        "worse": "the candidate judges text worse than the baseline",
+        "better": "the candidate judges text better than the baseline, so nothing was harmed",
+        "no difference shown": f"no harm to the judging of text is shown, and a loss of more than {size} is ruled out",
+        "not estimable": "whether the judging of text was harmed cannot be told from them",
+    }
+    return [f"These items hold no images: {found[first.verdict]}."]
 
 
 def _few_clusters(comparison: Comparison) -> list[str]:

@@ -50,6 +50,11 @@ class Item(BaseModel):
     images: tuple[str, ...] = ()
     """Images that are marked in question and responses, by the hashes of their pixels."""
 
+    @property
+    def text_alone(self) -> bool:
+        """Whether it is known to have no image: without one, items are one cluster only where their benchmark says."""
+        return not (self.image_hash or self.images) and (self.cluster_id or "").startswith(GROUP)
+
 
 GROUP = "group/"
 """How a cluster begins that the benchmark itself names: items of one prompt, say, whatever their images."""

@@ -355,3 +355,29 @@ def test_a_plan_says_about_and_how_far_these_data_leave_it_open(tmp_path: Path) 
     )
     assert 0.6 * needed < low < needed < high < 1.5 * needed
     assert needed % 10 == 0
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "says"),
+    [
+        ((0.9, 0.5), "the candidate judges text worse than the baseline."),
+        ((0.5, 0.9), "so nothing was harmed."),
+        ((0.7, 0.7), "no harm to the judging of text is shown, and a loss of more than"),
+    ],
+)
+def test_of_items_without_images_it_says_whether_text_is_judged_worse(tmp_path: Path, accuracies, says: str) -> None:
+    pictured = make_items(120)
+    told = [item.model_copy(update={"image_hash": None, "cluster_id": f"group/{item.cluster_id}"}) for item in pictured]
+    # an image of which only the name is known is one all the same
+    named = [item.model_copy(update={"image_hash": None}) for item in pictured]
+    for items, expected in ((told, 1), (pictured, 0), (named, 0)):
+        names = f"{len(items[0].cluster_id)}{items[0].image_hash}"
+        baseline, candidate = (
+            load_result(write(tmp_path / f"{names}-{place}", items, make_judgments(items, accuracy, draw=place)))
+            for place, accuracy in enumerate(accuracies)
+        )
+        found = [
+            line for line in remarks(compare(baseline, candidate)) if line.startswith("These items hold no images")
+        ]
+        assert len(found) == expected
+        assert all(says in line for line in found)
