@@ -30,6 +30,7 @@ from rich.text import Text
 
 from harness.errors import HarnessError
 from harness.records.run import StageRecord
+from harness.sheets.folding import folded
 from harness.texts import OURS, visible
 
 
@@ -61,6 +62,11 @@ class Screen(Console):
         """Spell out what a terminal would obey, wherever a text comes from."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text, "\n" + OURS), segment.style)
+
+    def say(self, sentence: str, style: str | None = None) -> None:
+        """Print a sentence: folded between words in a terminal, in one line elsewhere, where programs look for it."""
+        told = folded(sentence, self.width) if self.is_terminal else sentence
+        self.print(told, style=style, soft_wrap=True)
 
     def on_broken_pipe(self) -> None:
         """Raise instead of rich's exit code 1, which here would say "regression"."""
@@ -219,7 +225,7 @@ def libraries_to(log: Path) -> Iterator[Console]:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
-            yield Screen(file=terminal, width=None if os.isatty(screen) else 120)
+            yield Screen(file=terminal, width=None if os.isatty(screen) or "COLUMNS" in os.environ else 120)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

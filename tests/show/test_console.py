@@ -67,6 +67,17 @@ def test_what_a_stage_took_stands_on_its_line(width: int) -> None:
     assert [line.split("rows")[1].strip() for line in lines(out)] == ["from the cache", "1 min 23 s"]
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_sentence_is_folded_in_a_terminal_and_one_line_in_a_log(terminal: bool) -> None:
+    out, sentence = (
+        io.StringIO(),
+        "The lower end of the interval, +12.1, is above the margin, -2.0, and above zero: better.",
+    )
+    Screen(file=out, width=60, force_terminal=terminal, color_system=None).say(sentence)
+    assert " ".join(lines(out)) == sentence
+    assert (max(map(len, lines(out))) <= 60) == terminal
+
+
 def test_a_bar_that_is_given_another_total_begins_anew() -> None:
     with RunConsole(Screen(file=io.StringIO()), clock=Clock()) as screen:
         progress = screen.begin("judge toy", 0)
