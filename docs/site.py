@@ -14,8 +14,8 @@ from mkdocs.structure.files import File, Files
 PICTURES = "results/sweeps/*/plot.svg"
 """What pages outside docs/ show."""
 
-WITHIN = re.compile(r"(?<=\d) (?=\[[^\[\]<]{1,24}\])|(?<=,) (?=[+−-]?[\d.]+\])| (?=%)")
-"""Spaces at which no line may end: before an interval, within it, and before a percent sign."""
+WITHIN = re.compile(r"(?<=\d) (?=\[[^\[\]<]{1,24}\])|(?<=,) (?=[+−-]?[\d.]+\])|(?<=&lt;) (?=\d)| (?=%)")
+"""Spaces at which no line may end: before an interval, within it, behind `<`, and before a percent sign."""
 
 
 def on_page_content(html: str, **_: Any) -> str:

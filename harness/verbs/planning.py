@@ -22,6 +22,8 @@ GIB = 2**30
 
 def validate(options: Namespace) -> ExitCode:
     """Say what a profile needs, by its models' architectures alone; nothing is downloaded, loaded or run."""
+    from rich.text import Text
+
     from harness.show.console import Screen
 
     roots = content_roots(options.include_path)
@@ -38,8 +40,8 @@ def validate(options: Namespace) -> ExitCode:
     steps = stages_of(config, recipe, roots, results_root() / "cache", results_root() / "runs" / config.run_name())
     plan = make_plan(config, steps, machine)
     console = Screen()
-    console.print(options.profile, style="bold", end="")
-    console.print(f" under {options.recipe}, one seed, for {_told(machine)}")
+    told = Text(options.profile, "bold")
+    console.print(told.append(f" under {options.recipe}, one seed, for {_told(machine)}", "not bold"))
     console.say(str(profile.get("description", "")))
     show_plan(console, plan)
     return ExitCode.OK

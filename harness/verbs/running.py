@@ -341,7 +341,7 @@ def _dry_run(plans: list[Plan], roots: Sequence[Path]) -> ExitCode:
         folder = RunFolder(path)
         state = folder.read_run().status if folder.exists() else "to be made"
         console.print(f"\n{role or 'run'} {config.recipe or config.model}", style="bold", end="")
-        console.print(f": {state}\n  {path}")
+        console.print(f": {state}\n  {path}", soft_wrap=True)
         for key, value in config.record().items():
             console.print(f"  {key}: {json.dumps(value)}", soft_wrap=True)
         if recipe:
