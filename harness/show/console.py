@@ -110,6 +110,9 @@ class RunConsole:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            # what libraries print is for the log, and rich would carry it to the terminal
+            redirect_stdout=False,
+            redirect_stderr=False,
             get_time=clock,
             speed_estimate_period=4 * EVERY,
         )

@@ -226,6 +226,7 @@ def leaderboard(options: Namespace) -> ExitCode:
 def report(options: Namespace) -> ExitCode:
     """Write a page about a finished run."""
     from harness.records import RunFolder
+    from harness.sheets.folding import folded
     from harness.show.console import Screen
     from harness.show.report.gather import gather
     from harness.show.report.page import refuse_foreign, write
@@ -244,8 +245,8 @@ def report(options: Namespace) -> ExitCode:
     )
     write(options.output, page)
     console = Screen()
-    console.print(harmless(page.verdict), style="bold")
+    console.print(folded(harmless(page.verdict), console.width), style="bold")
     if page.synthetic:
-        console.print(harmless(f"Synthetic: {page.synthetic}."))
+        console.print(folded(harmless(f"Synthetic: {page.synthetic}."), console.width))
     console.print(f"Written: {options.output} ({options.output.stat().st_size / 2**20:.1f} MiB)", soft_wrap=True)
     return ExitCode.OK

@@ -1,6 +1,7 @@
 """What is said of a stage under way where there is no terminal: a line now and then, and none of a short stage."""
 
 import io
+import sys
 
 import pytest
 
@@ -76,6 +77,17 @@ def test_a_sentence_is_folded_in_a_terminal_and_one_line_in_a_log(terminal: bool
     Screen(file=out, width=60, force_terminal=terminal, color_system=None).say(sentence)
     assert " ".join(lines(out)) == sentence
     assert (max(map(len, lines(out))) <= 60) == terminal
+
+
+def test_what_libraries_print_does_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    out = io.StringIO()
+    with RunConsole(Screen(file=out, width=120, force_terminal=True), clock=Clock()) as screen:
+        screen.begin("judge", None)
+        print("Loading weights: 100%", file=sys.stderr)
+        print("a note of a library")
+    assert "Loading" not in out.getvalue()
+    assert "library" not in out.getvalue()
+    assert "Loading weights" in capsys.readouterr().err
 
 
 def test_a_bar_that_is_given_another_total_begins_anew() -> None:
