@@ -424,8 +424,8 @@ def _check_countable(metric: Metric, *sides: TaskResult) -> None:
     for side in sides:
         if np.isnan(side.sums(metric).per_seed).any():
             raise HarnessError(
-                f"{side.folder.name} has no {metric.unit}: {side.protocol.spec} leaves out every item, as where nothing "
-                "could be read in the answers.",
+                f"{side.folder.name} has no {metric.unit}: {side.protocol.spec} leaves out every item, as where "
+                "nothing could be read in the answers.",
                 "`harness report` shows the answers; a protocol that counts unparsed ones as wrong tells more.",
             )
 
@@ -450,7 +450,8 @@ def _check_items(base: TaskResult, cand: TaskResult) -> None:
         if one != other:
             apart = [name for name in Item.model_fields if getattr(one, name) != getattr(other, name)]
             values = " and ".join(repr(getattr(item, apart[0])) for item in (one, other))
+            runs = f"{base.folder.name} and {cand.folder.name}"
             raise HarnessError(
-                f"{base.folder.name} and {cand.folder.name} differ in the {apart[0]} of item {one.item_id!r}: {values}.",
+                f"{runs} differ in the {apart[0]} of item {one.item_id!r}: {values}.",
                 "One of the two was edited: restore it, or run again on the same data.",
             )
