@@ -228,7 +228,7 @@ def libraries_to(log: Path) -> Iterator[Console]:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
-            yield Screen(file=terminal, width=None if os.isatty(screen) or "COLUMNS" in os.environ else 120)
+            yield Screen(file=terminal, width=None if os.isatty(screen) else 120)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
