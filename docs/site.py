@@ -4,13 +4,23 @@ MkDocs knows the files of `docs/` only, and their links to README.md, recipes/ a
 file is known by its path from the repository's root instead, so that a link that works on a forge works on the site.
 """
 
+import re
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 PICTURES = "results/sweeps/*/plot.svg"
 """What pages outside docs/ show."""
+
+WITHIN = re.compile(r"(?<=\d) (?=\[[^\[\]<]{1,24}\])|(?<=,) (?=[+−-]?[\d.]+\])|(?<=&lt;) (?=\d)| (?=%)")
+"""Spaces at which no line may end: before an interval, within it, behind `<`, and before a percent sign."""
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Keep figures together with their intervals and units."""
+    return re.sub(r"<td.*?</td>", lambda cell: WITHIN.sub("\N{NO-BREAK SPACE}", cell[0]), html, flags=re.DOTALL)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

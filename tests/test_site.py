@@ -41,6 +41,13 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
         assert not re.search(r"url\(\s*['\"]?(?:https?:)?//|@import", sheet.read_text()), sheet
 
 
+def test_no_line_of_a_table_ends_within_a_figure(site: Path) -> None:
+    text = (site / "recipes/carevl/index.html").read_text()
+    shown = re.findall(r"<td[^>]*>[^<]*\d\s\[[^<]*</td>", text)
+    assert len(shown) > 20
+    assert not [cell for cell in shown if re.search(r"\d \[|, [+−-]?[\d.]+\]", cell)]
+
+
 def test_the_notes_of_the_tests_are_not_seen(site: Path) -> None:
     text = re.sub(r"<!--.*?-->", "", (site / "docs/gate.html").read_text(), flags=re.DOTALL)
     assert "not run:" not in text

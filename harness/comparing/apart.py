@@ -15,9 +15,9 @@ from harness.settings import SECTIONS
 
 
 def names_of(results: Sequence[TaskResult]) -> list[str]:
-    """Name runs by recipe or model; those that are alike by the run's name, or else by its folder."""
+    """Name runs by recipe or model; those that are alike as one types them: by the folder's name, or its path."""
     names = [label(result.run) for result in results]
-    for longer in ([result.run.name for result in results], [str(result.folder.path) for result in results]):
+    for longer in ([result.folder.name for result in results], [str(result.folder.path) for result in results]):
         names = [long if names.count(name) > 1 else name for name, long in zip(names, longer, strict=True)]
     return names
 

@@ -408,13 +408,13 @@ def _check_comparable(baseline: TaskResult, candidate: TaskResult, other_prompts
         one, other = getattr(baseline.task, field_name), getattr(candidate.task, field_name)
         if one != other:
             raise HarnessError(
-                f"{baseline.run.name} and {candidate.run.name} differ in {what}: {one} and {other}.",
+                f"{baseline.folder.name} and {candidate.folder.name} differ in {what}: {one} and {other}.",
                 "Runs are compared on the same data under the same protocol.",
             )
     if not other_prompts and _other_words(baseline, candidate):
         one, other = ("+".join(sorted(set(side.task.prompts.values()))) for side in (baseline, candidate))
         raise HarnessError(
-            f"{baseline.run.name} and {candidate.run.name} differ in prompt: {one} and {other}.",
+            f"{baseline.folder.name} and {candidate.folder.name} differ in prompt: {one} and {other}.",
             "A judge may bring words of its own: --other-prompts compares them all the same.",
         )
 
@@ -424,8 +424,8 @@ def _check_countable(metric: Metric, *sides: TaskResult) -> None:
     for side in sides:
         if np.isnan(side.sums(metric).per_seed).any():
             raise HarnessError(
-                f"{side.run.name} has no {metric.unit}: {side.protocol.spec} leaves out every item, as where nothing "
-                "could be read in the answers.",
+                f"{side.folder.name} has no {metric.unit}: {side.protocol.spec} leaves out every item, as where "
+                "nothing could be read in the answers.",
                 "`harness report` shows the answers; a protocol that counts unparsed ones as wrong tells more.",
             )
 
@@ -435,9 +435,9 @@ def _check_drawn(baseline: TaskResult, candidate: TaskResult, shared: set[str]) 
     fewer, more = sorted((baseline, candidate), key=lambda side: len(side.items))
     if {item.item_id for item in limited(more.items, len(fewer.items))} != {item.item_id for item in fewer.items}:
         raise HarnessError(
-            f"{baseline.run.name} and {candidate.run.name} hold other items: {len(shared)} are in both, "
+            f"{baseline.folder.name} and {candidate.folder.name} hold other items: {len(shared)} are in both, "
             f"{len(baseline.items) - len(shared)} only in the first and {len(candidate.items) - len(shared)} only in "
-            f"the second, and no --limit leaves those of {fewer.run.name}.",
+            f"the second, and no --limit leaves those of {fewer.folder.name}.",
             "Run both on the same items.",
         )
 
@@ -450,7 +450,8 @@ def _check_items(base: TaskResult, cand: TaskResult) -> None:
         if one != other:
             apart = [name for name in Item.model_fields if getattr(one, name) != getattr(other, name)]
             values = " and ".join(repr(getattr(item, apart[0])) for item in (one, other))
+            runs = f"{base.folder.name} and {cand.folder.name}"
             raise HarnessError(
-                f"{base.run.name} and {cand.run.name} differ in the {apart[0]} of item {one.item_id!r}: {values}.",
+                f"{runs} differ in the {apart[0]} of item {one.item_id!r}: {values}.",
                 "One of the two was edited: restore it, or run again on the same data.",
             )

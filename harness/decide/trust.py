@@ -34,7 +34,7 @@ def refuse_untrusted(comparison: Comparison, same: bool, imported: bool) -> None
     base, cand = comparison.baseline, comparison.candidate
     if _imported(cand) and not _imported(base) and not imported:
         raise HarnessError(
-            f"{cand.run.name} holds judgments that were made elsewhere, in orders that nobody here drew.",
+            f"{cand.folder.name} holds judgments that were made elsewhere, in orders that nobody here drew.",
             "If that is meant, say --imported.",
         )
     if _kept(base) and not history(base.folder.path):
@@ -68,10 +68,10 @@ def _refuse_copies(comparison: Comparison) -> None:
         )
     fix = "If that is meant, as where the same training was done twice, say --same."
     if seeds := same_answers(base, cand):
-        told = f"under seed {seeds[1]} {cand.run.name} gave every question the answer of {base.run.name}"
+        told = f"under seed {seeds[1]} {cand.folder.name} gave every question the answer of {base.folder.name}"
         raise HarnessError(f"{told} under seed {seeds[0]}, word for word.", fix)
     if twice := doubled_answers(cand):
-        told = f"under seeds {twice[0]} and {twice[1]} {cand.run.name} gave every question the same answer"
+        told = f"under seeds {twice[0]} and {twice[1]} {cand.folder.name} gave every question the same answer"
         if not comparison.trained:
             # without training a seed changes nothing, and what is asked twice is no second judge
             fix = f"It was not trained, and one seed is all of it: run it with --seeds {twice[0]}, or say --same."

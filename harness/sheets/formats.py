@@ -21,14 +21,14 @@ import csv
 import io
 import json
 import re
-import textwrap
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from harness.sheets.folding import Words, folded
 from harness.sheets.page import to_html
-from harness.sheets.sheet import Cell, Sheet, figure_of
+from harness.sheets.sheet import Cell, Column, Sheet, figure_of
 from harness.texts import harmless
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def fitting(sheet: Sheet, width: int) -> tuple[Sheet, list[str]]:
     Returns:
         The narrower table, which may still be too wide, and the headings that were left out.
     """
-    short = replace(sheet, columns=tuple(replace(c, heading=c.short or c.heading) for c in sheet.columns))
+    short = _abbreviated(sheet, lambda column: column.numeric)
     kept = list(range(len(sheet.columns)))
     forms = [(form, _needed(form).least) for form in (sheet, short)]
     while True:
@@ -64,20 +64,26 @@ def fitting(sheet: Sheet, width: int) -> tuple[Sheet, list[str]]:
             break
         kept.remove(first)
     columns = (fits or [short])[0].columns
+    if not fits:
+        # headings of texts, such as the names of runs, are folded at their joints as long as no word is torn
+        joints, least, _ = _needed(short)
+        if sum((least if sheet.columns[i].numeric else joints)[i] + 3 for i in kept) + 1 > width:
+            columns = _abbreviated(sheet, lambda _: True).columns
     left_out = [column.heading for i, column in enumerate(sheet.columns) if i not in kept]
     groups = tuple(tuple(tuple(row[i] for i in kept) for row in group) for group in sheet.groups)
     return Sheet(sheet.title, tuple(columns[i] for i in kept), groups, sheet.notes), left_out
 
 
+def _abbreviated(sheet: Sheet, which: Callable[[Column], bool]) -> Sheet:
+    """Abbreviate the headings of some columns, as far as they have a shorter one."""
+    return replace(
+        sheet, columns=tuple(replace(c, heading=c.short) if c.short and which(c) else c for c in sheet.columns)
+    )
+
+
 def _shown(sheet: Sheet) -> list[list[str]]:
     """List what each column shows, its heading first."""
     return [[column.heading, *(row[i].shown for row in sheet.rows)] for i, column in enumerate(sheet.columns)]
-
-
-class _Words(textwrap.TextWrapper):
-    """Breaks a text at spaces, and within a long name, path or setting behind what joins its parts."""
-
-    wordsep_re = re.compile(r"(\s+)|(?<=\w[-/_@=,:])(?=\w)|(?<=\w\.)(?=[^\W\d])")
 
 
 class _Needed(NamedTuple):
@@ -99,7 +105,7 @@ def _needed(sheet: Sheet) -> _Needed:
         told = [isolated(part) for part in shown]
         needed.widest.append(max(map(cell_len, told)))
         words = [word for part in told for word in part.split()]
-        pieces = [piece for word in words for piece in _Words.wordsep_re.split(word) if piece]
+        pieces = [piece for word in words for piece in Words.wordsep_re.split(word) if piece]
         needed.joints.append(max(map(cell_len, pieces), default=0))
         least = max(needed.joints[i], min(24, max(map(cell_len, words), default=0)))
         if column.numeric:
@@ -118,7 +124,8 @@ def _widths(sheet: Sheet, width: int) -> list[int]:
     texts = [i for i, column in enumerate(sheet.columns) if not column.numeric]
     room = width - 1 - sum(least + 3 for least in found)
     # names are broken at their joints, those of rows last; where that is not enough, anywhere
-    for giving, floors in ((texts[1:], joints), (texts, joints), (texts, [0] * len(found))):
+    torn = [0] * len(found)
+    for giving, floors in ((texts[1:], joints), (texts, joints), (texts[1:], torn), (texts, torn)):
         while room < 0 and (long := [i for i in giving if found[i] > max(8, floors[i])]):
             found[max(long, key=found.__getitem__)] -= 1
             room += 1
@@ -145,14 +152,14 @@ def rich_table(sheet: Sheet, width: int = 120) -> "Group":
         shown, room = isolated(shown), max(1, widths[column])
         if cell_len(shown) > room:
             long = max(map(cell_len, shown.split())) > room
-            shown = "\n".join(_Words(room, break_on_hyphens=long).wrap(shown))
+            shown = "\n".join(Words(room, break_on_hyphens=long).wrap(shown))
         return Text(shown, style=style)
 
     # a heading may hold a comma
     between = "; " if any("," in heading for heading in left_out) else ", "
     told = [*sheet.notes, *([f"No room here for: {between.join(left_out)}."] if left_out else [])]
     # of a narrow table, the title and the notes would be folded to its width
-    title = [Text(isolated(sheet.title), style="italic")] if sheet.title else []
+    title = [Text(folded(isolated(sheet.title), width), style="italic")] if sheet.title else []
     table = Table()
     for i, column in enumerate(sheet.columns):
         side: Literal["left", "right"] = "right" if column.numeric else "left"
@@ -161,7 +168,7 @@ def rich_table(sheet: Sheet, width: int = 120) -> "Group":
         for row in group:
             table.add_row(*(told_in(i, cell.shown, _STYLES[cell.mark]) for i, cell in enumerate(row)))
         table.add_section()
-    return Group(*title, table, *(Text(isolated(note), style="dim") for note in told))
+    return Group(*title, table, *(Text(folded(isolated(note), width), style="dim") for note in told))
 
 
 _STYLES = {"best": "bold", "over": "bold red", "dim": "dim", "": ""}

@@ -30,6 +30,7 @@ from rich.text import Text
 
 from harness.errors import HarnessError
 from harness.records.run import StageRecord
+from harness.sheets.folding import folded
 from harness.texts import OURS, visible
 
 
@@ -61,6 +62,11 @@ class Screen(Console):
         """Spell out what a terminal would obey, wherever a text comes from."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text, "\n" + OURS), segment.style)
+
+    def say(self, sentence: str, style: str | None = None) -> None:
+        """Print a sentence: folded between words in a terminal, in one line elsewhere, where programs look for it."""
+        told = folded(sentence, self.width) if self.is_terminal else sentence
+        self.print(told, style=style, soft_wrap=True)
 
     def on_broken_pipe(self) -> None:
         """Raise instead of rich's exit code 1, which here would say "regression"."""
@@ -104,6 +110,9 @@ class RunConsole:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            # what libraries print is for the log, and rich would carry it to the terminal
+            redirect_stdout=False,
+            redirect_stderr=False,
             get_time=clock,
             speed_estimate_period=4 * EVERY,
         )

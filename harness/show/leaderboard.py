@@ -273,7 +273,10 @@ def published_sheet(
         )
         for row, says, source in zip(rows, words, sources, strict=True)
     )
-    notes = ["As others printed them, in no order of merit. Other data, words or protocols make other figures."]
+    notes = [
+        "As others printed them, in no order of merit. Other data, words or protocols make other figures.",
+        "None was read in the printed original (`seen`): look a row up there before you cite it.",
+    ]
     notes += [f"{row} is {name} above." for row, name in (asked or {}).items() if row in {r.model for r in rows}]
     if synthetic:
         notes.append(

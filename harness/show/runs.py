@@ -56,16 +56,31 @@ def listed(paths: Iterable[Path], words: Sequence[str], cache: Cache) -> Iterato
         yield found
 
 
-def lines(found: Sequence[Listed]) -> list[str]:
-    """Write a line of each run under a header; a column that says nothing is left out."""
+GIVES_WAY = (4, 5, 2, 3, 1)
+"""Columns that a narrow terminal leaves out, in this order; names are kept whole, so that they can be copied."""
+
+
+def lines(found: Sequence[Listed], width: int | None = None) -> list[str]:
+    """Write a line of each run under a header; a column that says nothing is left out.
+
+    Args:
+        found: the runs.
+        width: of the terminal, where there is one; what it has no room for is named in a last line.
+    """
     header = ("run", "status", "seeds x items", "first metric", "tokens", "age")
     rows = [_row(one, one.run) for one in found if one.run]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     told = [place for place in range(len(header)) if place < 3 or any(row[place] for row in rows)]
-    shown = [[row[place] for place in told] for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    head, *body = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in shown]
+    left_out = []
+    for place in filter(told.__contains__, GIVES_WAY):
+        if width is None or sum(widths[i] + 2 for i in told) - 2 <= width:
+            break
+        told.remove(place)
+        left_out.append(header[place])
+    head, *body = ["  ".join(row[i].ljust(widths[i]) for i in told).rstrip() for row in (header, *rows)]
     readable = iter(body)
-    return [head, *(next(readable) if one.run else f"{one.name}  unreadable: {one.problem}" for one in found)]
+    shown = [head, *(next(readable) if one.run else f"{one.name}  unreadable: {one.problem}" for one in found)]
+    return [*shown, f"No room here for: {', '.join(left_out)}."] if left_out else shown
 
 
 def _row(one: Listed, run: Run) -> tuple[str, ...]:

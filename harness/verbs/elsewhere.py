@@ -92,10 +92,9 @@ def score(options: Namespace) -> ExitCode:
     )
     console, result = Screen(), load_result(folder)
     info = result.run.stages[0].info
-    console.print(
+    console.say(
         f"{options.file.name}: {info['format']} format, {info['answers']} answers to {result.task.items} items, "
-        f"counted by {result.protocol.spec}, read by the {result.task.reader} reader.",
-        soft_wrap=True,
+        f"counted by {result.protocol.spec}, read by the {result.task.reader} reader."
     )
     show_task(console, [("", result)])
     console.print(f"\nWritten: {folder.path}", soft_wrap=True)

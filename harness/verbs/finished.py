@@ -62,7 +62,8 @@ def diff(options: Namespace) -> ExitCode:
 
     runs = [RunFolder(find_run(name)).read_run() for name in options.runs]
     apart = settings_apart(*runs)
-    columns = (Column("setting"), *(Column(name) for name in options.runs))
+    # run names end in what tells runs of one recipe apart
+    columns = (Column("setting"), *(Column(name, short=name.rpartition("-")[2]) for name in options.runs))
     rows = tuple((text(key), *(_told(key, value) for value in values)) for key, values in sorted(apart.items()))
     told = (
         "They have the same settings."
@@ -80,7 +81,7 @@ def _told(key: str, value: Any) -> "Cell":
     from harness.sheets.sheet import Cell
 
     shown = setting(value)
-    return Cell(shown, shown[:12] if key == CODE else shown)
+    return Cell(shown, shown[:8] if key == CODE else shown)
 
 
 def power(options: Namespace) -> ExitCode:
@@ -139,7 +140,7 @@ def gate(options: Namespace) -> ExitCode:
         screen, style = Screen(), {ExitCode.OK: "bold green", ExitCode.REGRESSION: "bold red"}
         for place, line in enumerate(ruling.lines):
             colour = None if place else style.get(ruling.code, "bold yellow")
-            screen.print(harmless(line), style=colour, soft_wrap=True)
+            screen.say(harmless(line), style=colour)
         sys.stdout.flush()
     except BrokenPipeError:
         # whoever read the output has left; the verdict stands
@@ -158,7 +159,7 @@ def baseline(options: Namespace) -> ExitCode:
         anew = check(list_baselines(), options.since)
         said = Screen()
         for line in [*anew, f"All {len(list_baselines())} baselines in {baselines_root()} are what was accepted."]:
-            said.print(line, soft_wrap=True)
+            said.say(line)
         return ExitCode.OK
     folder = RunFolder(find_run(options.run))
     path, entry = accept(folder, baselines_root(), options.reason, options.name, options.replace_data)
@@ -225,6 +226,7 @@ def leaderboard(options: Namespace) -> ExitCode:
 def report(options: Namespace) -> ExitCode:
     """Write a page about a finished run."""
     from harness.records import RunFolder
+    from harness.sheets.folding import folded
     from harness.show.console import Screen
     from harness.show.report.gather import gather
     from harness.show.report.page import refuse_foreign, write
@@ -243,8 +245,8 @@ def report(options: Namespace) -> ExitCode:
     )
     write(options.output, page)
     console = Screen()
-    console.print(harmless(page.verdict), style="bold")
+    console.print(folded(harmless(page.verdict), console.width), style="bold")
     if page.synthetic:
-        console.print(harmless(f"Synthetic: {page.synthetic}."))
+        console.print(folded(harmless(f"Synthetic: {page.synthetic}."), console.width))
     console.print(f"Written: {options.output} ({options.output.stat().st_size / 2**20:.1f} MiB)", soft_wrap=True)
     return ExitCode.OK

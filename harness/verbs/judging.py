@@ -56,7 +56,7 @@ def judge(options: Namespace) -> ExitCode:
     console = Screen()
     verdicts = [done[one.id] for one in asked if one.id in done]
     for line in summary(verdicts):
-        console.print(line, soft_wrap=True)
+        console.say(line)
     if missing := len(asked) - len(verdicts):
         raise RunIncompleteError(f"{missing} of {len(asked)} rows have no verdict.", "--resume asks only those.")
     console.print(f"Written: {options.output}", soft_wrap=True)

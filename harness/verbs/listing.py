@@ -147,7 +147,9 @@ def _runs(options: Namespace) -> str:
         )
     if not found:
         return f"None of the {len(paths)} runs in {where} has {' and '.join(options.words)} in its name or status."
-    return "\n".join([f"runs in {where}, newest first", *lines(found)])
+    screen = Screen()
+    told = lines(found, screen.width if screen.is_terminal else None)
+    return "\n".join([f"runs in {where}, newest first", *told])
 
 
 def _list_baselines() -> "Sheet":

@@ -22,6 +22,8 @@ GIB = 2**30
 
 def validate(options: Namespace) -> ExitCode:
     """Say what a profile needs, by its models' architectures alone; nothing is downloaded, loaded or run."""
+    from rich.text import Text
+
     from harness.show.console import Screen
 
     roots = content_roots(options.include_path)
@@ -38,9 +40,9 @@ def validate(options: Namespace) -> ExitCode:
     steps = stages_of(config, recipe, roots, results_root() / "cache", results_root() / "runs" / config.run_name())
     plan = make_plan(config, steps, machine)
     console = Screen()
-    console.print(options.profile, style="bold", end="")
-    console.print(f" under {options.recipe}, one seed, for {_told(machine)}")
-    console.print(str(profile.get("description", "")), soft_wrap=True)
+    told = Text(options.profile, "bold")
+    console.print(told.append(f" under {options.recipe}, one seed, for {_told(machine)}", "not bold"))
+    console.say(str(profile.get("description", "")))
     show_plan(console, plan)
     return ExitCode.OK
 
@@ -82,9 +84,9 @@ def show_plan(console: Any, plan: "Plan") -> None:
     show_stages(console, plan.steps, plan)
     show_sheet(console, _memory_sheet(plan))
     for sentence in _sums(plan):
-        console.print(sentence, soft_wrap=True)
+        console.say(sentence)
     for sentence in remarks(plan):
-        console.print(sentence, soft_wrap=True)
+        console.say(sentence)
 
 
 def _show_models(console: Any, plan: "Plan") -> None:
@@ -100,12 +102,12 @@ def _show_models(console: Any, plan: "Plan") -> None:
         whole = plan.models[judge.model].parameters
         share = f"{plan.trained.parameters:,} parameters, {100 * plan.trained.parameters / whole:.2f} %"
         adapter = f"an adapter of rank {judge.lora.rank} on {plan.trained.modules} layers: " if judge.lora else ""
-        console.print(f"Trained: {adapter}{share}.", soft_wrap=True)
+        console.say(f"Trained: {adapter}{share}.")
     looking = next((need.load for need in plan.needs if need.load.sees), None)
     if looking:
         wide, high = assumptions().assumed.image
         tokens = seen(looking, plan.models[looking.model]).tokens
-        console.print(f"An image of {wide} x {high} pixels is {tokens:,} tokens.", soft_wrap=True)
+        console.say(f"An image of {wide} x {high} pixels is {tokens:,} tokens.")
 
 
 def show_stages(console: Any, steps: Iterable["Step"], plan: "Plan | None" = None) -> None:
@@ -205,4 +207,4 @@ def show_run_plan(console: Any, config: Any, recipe: Recipe, roots: Sequence[Pat
     plan = make_plan(config, steps, machine)
     show_plan(console, plan)
     for name in absent(plan.owed):
-        console.print(f"{name} is not on this machine yet: `hf download {name}`.", soft_wrap=True)
+        console.say(f"{name} is not on this machine yet: `hf download {name}`.")

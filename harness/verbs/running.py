@@ -75,7 +75,7 @@ def _look_for_room(console: Any, plans: Sequence["Plan"], roots: Sequence[Path])
     for _, config, recipe, folder in plans:
         if recipe:
             for line in check(config, recipe, roots, folder, foreseen(config, roots, results_root() / "cache")):
-                console.print(line, style="yellow", soft_wrap=True)
+                console.say(line, style="yellow")
 
 
 @contextmanager
@@ -252,7 +252,7 @@ def _folder(config: Any, out: Path | None) -> Path:
 
 def _announce(console: Any, config: Any) -> None:
     for line in _overlap(config):
-        console.print(line, style="bold", soft_wrap=True)
+        console.say(line, style="bold")
     if set(config.data.values()) == {"embedded"}:
         from rich.text import Text
 
@@ -336,12 +336,12 @@ def _dry_run(plans: list[Plan], roots: Sequence[Path]) -> ExitCode:
     console = Screen()
     _announce(console, plans[-1][1])
     for line in _look_at_data(plans, roots):
-        console.print(line, soft_wrap=True)
+        console.say(line)
     for role, config, recipe, path in plans:
         folder = RunFolder(path)
         state = folder.read_run().status if folder.exists() else "to be made"
         console.print(f"\n{role or 'run'} {config.recipe or config.model}", style="bold", end="")
-        console.print(f": {state}\n  {path}")
+        console.print(f": {state}\n  {path}", soft_wrap=True)
         for key, value in config.record().items():
             console.print(f"  {key}: {json.dumps(value)}", soft_wrap=True)
         if recipe:

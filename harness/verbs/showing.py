@@ -33,7 +33,9 @@ def write_sheets(
         from harness.show.console import Screen
 
         console = Screen()
-        for sheet in sheets:
+        for place, sheet in enumerate(sheets):
+            if place:
+                console.print()
             show_sheet(console, replace(sheet, notes=()))
             if sheet.notes and verdicts:
                 say_verdict(console, sheet.notes[0], sheet.notes[1:])
@@ -92,23 +94,24 @@ def show_task(console: Any, rows: list[tuple[str, "TaskResult"]]) -> None:
     _, result = rows[0]
     for sheet in results_sheets(rows):
         show_sheet(console, sheet)
-    for note in notes(result):
-        console.print(note)
+    say_remarks(console, notes(result))
     if (curve := vote_curve(result)) is not None:
         show_sheet(console, curve)
 
 
 def say_verdict(console: Any, sentence: str, remarks: Sequence[str]) -> None:
     """Print the verdict, and below it what it rests on."""
+    from harness.sheets.folding import folded
     from harness.sheets.formats import isolated
 
-    console.print(f"\n{isolated(sentence)}", style="bold")
+    console.print(f"\n{folded(isolated(sentence), console.width)}", style="bold")
     say_remarks(console, remarks)
 
 
 def say_remarks(console: Any, remarks: Sequence[str]) -> None:
     """Print sentences, in which names may be hostile."""
+    from harness.sheets.folding import folded
     from harness.sheets.formats import isolated
 
     for remark in remarks:
-        console.print(isolated(remark))
+        console.print(folded(isolated(remark), console.width))

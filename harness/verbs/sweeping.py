@@ -48,7 +48,7 @@ def sweep(options: Namespace) -> ExitCode:
     folder.remember({each.cell.label: each.folder.name for each in planned}, asked.cells)
     # a table for a program stays alone on the standard output
     console = Screen(stderr=format_of(options) != "rich")
-    console.print(asked.asks, style="bold", soft_wrap=True)
+    console.say(asked.asks, style="bold")
     failed = _run(planned, folder, options, console)
     shown = _show(asked, folder, options)
     return ExitCode.INCOMPLETE if failed else shown
@@ -131,7 +131,7 @@ def _dry_run(asked: "Sweep", planned: Sequence[Planned], roots: Sequence[Path]) 
     from harness.show.console import Screen
 
     console = Screen()
-    console.print(asked.asks, style="bold", soft_wrap=True)
+    console.say(asked.asks, style="bold")
     rows, known, owed = [], set[str](), 0
     for each in planned:
         done, begun = is_complete(each.folder.path), each.folder.exists()
@@ -199,9 +199,10 @@ def _notes(asked: "Sweep", finished: Sequence[str], together: float) -> list[str
     """Say what the cells cost together, and which of them are missing."""
     from harness.show.console import seconds
 
+    cells = "All cells" if len(finished) == 1 else f"All {len(finished)} cells"
     told = [
         "Cost: seconds of computing every stage that a cell needs, also where the cache had it; own cost: of those "
-        f"that no other cell needs. All {len(finished)} cells together, each stage once: {seconds(together)}."
+        f"that no other cell needs. {cells} together, each stage once: {seconds(together)}."
     ]
     if missing := [cell.label for cell in asked.cells if cell.label not in finished]:
         told.append(f"Missing: {'; '.join(missing)}. `harness sweep` runs them.")

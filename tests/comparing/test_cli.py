@@ -142,3 +142,27 @@ def test_a_record_of_a_recipe_that_is_gone_is_read_as_ever(runs, tmp_path: Path,
     assert "distill-matched" in said(capsys)
     assert main(["run", "--recipe", "distill-matched", "--tasks", "vlrewardbench"]) == 2
     assert "--recipe distill --set sft.match=carevl" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("width", "headings"), [(60, "7c2e0a10 7c2e0a11 7c2e0a12"), (160, "toy-vlrewardbench-7c2e0a10")]
+)
+def test_a_setting_is_told_where_the_names_of_runs_have_no_room(
+    width: int, headings: str, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    items = make_items(6)
+    names = [f"toy-vlrewardbench-7c2e0a1{place}" for place in range(3)]
+    for place, name in enumerate(names):
+        config = {"protocols": {"vlrewardbench": ("both-orders", "logprob", "reasoned")[place]}}
+        write(tmp_path / "runs" / name, items, make_judgments(items, 0.7), config=config)
+    monkeypatch.setenv("HARNESS_RESULTS", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["diff", *names]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= width
+    parts = [
+        line.split("│")[1].strip() for line in out.splitlines() if line.startswith("│") and line.split("│")[1].strip()
+    ]
+    assert "".join(parts).startswith("protocols.vlrewardbench")
+    assert set(parts) <= {"protocols.vlrewardbench", "protocols.", "vlrewardbench", "recipe"}, out
+    assert headings in " ".join(out.replace("┃", " ").split())

@@ -131,6 +131,20 @@ def test_worse_but_within_the_margin_passes_and_is_said_aloud(toys: Path) -> Non
     assert gated(toys / "base", toys / "slipped", "--margin", "0.01")[0] == 1
 
 
+def test_two_runs_of_one_recipe_are_called_what_was_typed(tmp_path: Path, toys: Path) -> None:
+    for name, place in (("base", "runs/kept"), ("slipped", "runs/toy-5e6f7a8b")):
+        shutil.copytree(toys / name, tmp_path / place)
+        kept = RunFolder(tmp_path / place)
+        # a folder need not have the name of the run that it was made as
+        run = kept.read_run()
+        kept.write_run(
+            run.model_copy(update={"name": f"toy-{name}-1a2b3c4d", "config": {**run.config, "recipe": "carevl"}})
+        )
+    code, said = gated("kept", "toy-5e6f7a8b", "--margin", "0.1", results=tmp_path)
+    assert code == 0, said
+    assert said.startswith("PASS, worse but within the margin: toy-5e6f7a8b against kept, accuracy")
+
+
 def test_a_killed_run_is_incomplete_and_leaves_no_older_verdict(tmp_path: Path, toys: Path) -> None:
     out, report = tmp_path / "runs/killed", tmp_path / "gate.xml"
     assert gated(toys / "base", toys / "slipped", "--margin", "0.1", "--junit", report)[0] == 0

@@ -1,6 +1,7 @@
 """What is said of a stage under way where there is no terminal: a line now and then, and none of a short stage."""
 
 import io
+import sys
 
 import pytest
 
@@ -65,6 +66,28 @@ def test_what_a_stage_took_stands_on_its_line(width: int) -> None:
     for cached in (True, False):
         screen.end(StageRecord(stage="sft", seed=1, key="", cached=cached, seconds=83, peak_mb=1, info={"rows": 4800}))
     assert [line.split("rows")[1].strip() for line in lines(out)] == ["from the cache", "1 min 23 s"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_sentence_is_folded_in_a_terminal_and_one_line_in_a_log(terminal: bool) -> None:
+    out, sentence = (
+        io.StringIO(),
+        "The lower end of the interval, +12.1, is above the margin, -2.0, and above zero: better.",
+    )
+    Screen(file=out, width=60, force_terminal=terminal, color_system=None).say(sentence)
+    assert " ".join(lines(out)) == sentence
+    assert (max(map(len, lines(out))) <= 60) == terminal
+
+
+def test_what_libraries_print_does_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    out = io.StringIO()
+    with RunConsole(Screen(file=out, width=120, force_terminal=True), clock=Clock()) as screen:
+        screen.begin("judge", None)
+        print("Loading weights: 100%", file=sys.stderr)
+        print("a note of a library")
+    assert "Loading" not in out.getvalue()
+    assert "library" not in out.getvalue()
+    assert "Loading weights" in capsys.readouterr().err
 
 
 def test_a_bar_that_is_given_another_total_begins_anew() -> None:

@@ -258,6 +258,8 @@ def test_published_rows_stand_apart_with_source_and_audit_and_are_not_ranked(run
     assert first["audit"].value == "'correct' explains this row, with 1 item left out."
     assert first["source"].value.startswith("arXiv 2411.17451")
     assert any("synthetic" in note for note in theirs.notes)
+    # `published_sheet` says it of every row, and no row's record may say otherwise
+    assert "None was read in the printed original" in theirs.notes[1]
     assert main(["leaderboard", "--task", "vlrewardbench", "--published", "--format", "md"]) == 0
     out = capsys.readouterr().out
     assert out.index("both-orders") < out.index("published figures, not counted here and not ranked")

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from harness.cli import main
+from harness.counting.cache import Cache
 from harness.records.run import StageRecord
+from harness.show.runs import lines, listed
 from tests.toys import make_items, make_judgments, write
 
 
@@ -35,6 +39,19 @@ def test_runs_are_listed_with_their_tokens_and_an_empty_folder_is_named(tmp_path
     assert " 1,000" in lines["few"]
     assert " 3.2 M" in lines["many"]
     assert all("1 x 6" in lines[name] and " M" not in lines[name] for name in ("older", "unknown", "hostile", "beyond"))
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(None, ""), (100, ""), (40, "seeds x items"), (20, "status")])
+def test_a_narrow_terminal_is_told_which_columns_it_lacks(tmp_path: Path, width: int | None, left_out: str) -> None:
+    items = make_items(6)
+    write(tmp_path / "carevl-1a2b3c4d", items, make_judgments(items, 0.7))
+    *told, last = lines(list(listed([tmp_path / "carevl-1a2b3c4d"], [], Cache(tmp_path / "counted"))), width)
+    shown = told if left_out else [*told, last]
+    assert shown[0].startswith("run")
+    assert shown[1].startswith("carevl-1a2b3c4d")
+    assert max(map(len, shown)) <= (width or 100)
+    assert left_out in last
+    assert last.startswith("No room here for: ") == bool(left_out)
 
 
 def test_runs_are_found_by_words_of_name_and_status(tmp_path: Path, monkeypatch, capsys) -> None:

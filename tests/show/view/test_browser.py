@@ -52,6 +52,10 @@ def test_two_runs_are_chosen_and_an_item_is_sent_as_a_link(address: str, open_pa
 def test_the_first_page_on_a_phone_and_in_the_dark(address: str, open_page: Any) -> None:
     opened = open_page(address, 360, "dark")
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+    # in so little room figures stand where else they are drawn
+    assert not opened.page.locator("td.drawn").first.is_visible()
+    figure = opened.page.locator("td.figure:has-text('[')").first.bounding_box()
+    assert figure["x"] < 250
     opened.page.locator("tbody input").first.check()
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
     assert opened.wrong == []
