@@ -120,7 +120,7 @@ def write(
     run.write_run(
         Run(
             name=folder.name,
-            status=status,  # type: ignore[arg-type]
+            status=status,
             config={"recipe": folder.name, "seeds": seeds, **limit} | ({"sft": {}} if config is None else config),
             tasks=[record],
             checkpoints={str(seed): f"print {seed}" for seed in seeds},
