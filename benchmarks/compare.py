@@ -19,6 +19,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+# before another package's `tests`
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 from harness.protocols import find_protocol
 from harness.records import Item, Judgment, Presentation, RunFolder, item_id
 from harness.records.judgment import Reading

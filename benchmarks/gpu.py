@@ -30,6 +30,9 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
 
 from tabulate import tabulate
 
+# before another package's `tests`
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 from benchmarks.judging import asked, best, dev_rows, prepared
 from benchmarks.training import Setup, Times, Way, bare, in_turns, ours, write_pairs
 from harness.data.tables import Row

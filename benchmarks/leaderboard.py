@@ -15,6 +15,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+# before another package's `tests`
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 from harness import provenance
 from harness.records import Item, Judgment, item_id
 from tests.toys import write

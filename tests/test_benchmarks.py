@@ -1,5 +1,6 @@
 """The scripts in `benchmarks/` are run by hand: what they make must still be what the harness takes."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from benchmarks import compare, leaderboard
 from harness.counting.results import load_result
 from harness.records import Item, RunFolder
+from tests.toys import ROOT
 
 RUNS: dict[str, tuple[Callable[[], list[Item]], Callable[[Path, list[Item]], None]]] = {
     "compare": (compare.make_items, lambda path, items: compare.write_run(path, items, 0.6)),
@@ -34,3 +36,14 @@ def test_the_script_for_a_gpu_runs_in_small_on_this_machine(
     said = capsys.readouterr().out
     assert "SFT with an adapter" in said
     assert "not a measurement" in said
+
+
+SCRIPTS = sorted(path.name for path in (ROOT / "benchmarks").glob("*.py") if "ArgumentParser" in path.read_text())
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_starts_as_its_first_lines_say(script: str) -> None:
+    command = [sys.executable, f"benchmarks/{script}", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"benchmarks/{script}" in done.stdout
