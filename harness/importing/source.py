@@ -37,7 +37,13 @@ class Answer(NamedTuple):
     """Where its data came from, where the file names it."""
 
 
+LONGEST = 1_000_000
+"""Characters of a text in a file of judgments; readers take seconds for so many."""
+
+
 def _writable(value: str) -> str:
+    if len(value) > LONGEST:
+        raise ValueError(f"it has {len(value):,} characters, and at most {LONGEST:,} are read")
     # half a surrogate pair, which JSON can hold and no UTF-8 file can
     value.encode()
     return value
@@ -74,7 +80,7 @@ class Source:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "row"
             got = "" if first["type"] == "missing" else f" (got {json.dumps(first['input'], default=str)[:60]})"
-            raise self.wrong(row, field, f"{first['msg']}{got}") from None
+            raise self.wrong(row, field, first["msg"].removeprefix("Value error, ") + got) from None
 
     def item(self, row: int, content: Row) -> Item:
         """Make an item of what a row says in the benchmark's own fields; equal content is read once."""

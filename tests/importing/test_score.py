@@ -282,6 +282,7 @@ def test_what_is_wrong_with_a_file_is_one_line(tmp_path: Path, capsys, rows: lis
         ({"id": "mmmu-5", "text": 3, "order": [1, 0]}, "row 2, field 'text'"),
         ({"id": "mmmu-5", "order": [1, 0]}, "row 2, field 'text': there is neither a text nor p_first"),
         ({"id": "mmmu-5", "text": "\ud800", "order": [1, 0]}, "row 2, field 'text'"),
+        (plain("mmmu-5", 1, [1, 0], text="a" * 1_000_001), "row 2, field 'text': it has 1,000,001 characters"),
     ],
 )
 def test_what_is_wrong_with_a_plain_row_is_one_line(tmp_path: Path, capsys, row: dict, says: str) -> None:
