@@ -291,6 +291,8 @@ class Client:
         }.get(error.status_code, "Mend --model-args, or shorten answers with --set judging.max_new_tokens=N.")
         if error.param in ("max_tokens", "temperature", "top_p", "seed", "stop"):
             fix = "If it takes no sampling settings, add sampling=server to --model-args."
+        if error.param == "max_tokens":
+            fix = f"Shorten answers with --set judging.max_new_tokens=N. {fix}"
         words = f"{error.status_code}, {self.words(error)}"
         problem = f"{without_secrets(base_url.rstrip('/'))} refuses model {model or self.settings.model!r}: {words}."
         if error.status_code in OF_ONE_QUESTION:
