@@ -92,7 +92,7 @@ def stage(folder: Path, pairs: Iterator[dict[str, Any]], items: list[dict[str, A
     for place in (ours, theirs):
         place.mkdir(exist_ok=True)
     for table, rows, columns in ((ours / PAIRS, pairs, PAIR_COLUMNS), (theirs / TABLE, items, ITEM_COLUMNS)):
-        blank = dict.fromkeys(columns)
+        blank: dict[str, Any] = {name: [] if kind == "images" else None for name, kind in columns.items()}
         write_rows(table, ({**blank, **row} for row in rows), columns)
     os.sync()
     clock, processors = time.monotonic(), time.process_time()

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import compare, leaderboard
+from benchmarks import compare, contamination, leaderboard
 from harness.counting.results import load_result
+from harness.embedded.data import benchmark_rows, preference_rows
 from harness.records import Item, RunFolder
+from harness.settings import WorldSettings
 from tests.toys import ROOT
 
 RUNS: dict[str, tuple[Callable[[], list[Item]], Callable[[Path, list[Item]], None]]] = {
@@ -36,6 +38,13 @@ def test_the_script_for_a_gpu_runs_in_small_on_this_machine(
     said = capsys.readouterr().out
     assert "SFT with an adapter" in said
     assert "not a measurement" in said
+
+
+def test_the_script_on_contamination_hands_the_check_what_it_reads(tmp_path: Path) -> None:
+    items = list(benchmark_rows(WorldSettings(items=3)))
+    pairs = [{"id": row["id"], "image": row["image"], "question": row["query"]} for row in items[:2]]
+    found = contamination.stage(tmp_path, iter([*pairs, *preference_rows(WorldSettings(pairs=4))]), items)
+    assert (found["pairs"], found["both"]) == (6, 2)
 
 
 SCRIPTS = sorted(path.name for path in (ROOT / "benchmarks").glob("*.py") if "ArgumentParser" in path.read_text())
