@@ -23,6 +23,7 @@ import pytest
 
 from harness import cli
 from harness.cli import main
+from harness.published_judges import PublishedJudge
 from harness.records import Item, item_id, shown_hash
 from harness.records.inventory import Inventory
 from tests.toys import changed, make_items, make_judgments, write
@@ -171,7 +172,7 @@ def heal(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A baseline and a candidate, on pairs and on grades."""
+    """A baseline and a candidate: on pairs, on grades, and of a judge that others published."""
     folder, items = tmp_path_factory.mktemp("fuzz"), make_items(20)
     for place, name in enumerate(("base", "cand")):
         judged = [j for seed in (0, 1) for j in make_judgments(items, 0.7, seed, draw=place)]
@@ -185,7 +186,20 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         about = {"kind": "score", "protocol": "published:1", "reader": "grade"}
         write(folder / "runs" / name, graded, first, **about)
+    for place, name in enumerate(("jbase", "jcand")):
+        config = {"model": "judge:toy", "published": published_judge(), "prompts": {"vlrewardbench": "words.txt"}}
+        judged = make_judgments(items, 0.7, draw=place)
+        write(folder / "runs" / name, items, judged, config=config, reader="own", task="vlrewardbench")
     return folder
+
+
+def published_judge() -> dict[str, Any]:
+    """Describe a judge that is asked in words of its authors', which are not here."""
+    words = {"repository": "a/b", "commit": "0" * 40, "path": "x.py", "sha256": "0" * 64}
+    words["fields"] = {"q": "question", "a": "first", "b": "second"}  # type: ignore[assignment]
+    verdict = {"sentences": [{"form": "Overall Judgment: Answer {verdict} is better.", "take": "last"}]}
+    about = {"summary": "s", "hub": "a/b", "licence": "l", "parameters": "p", "printed": "Skywork-VL-Reward-7B"}
+    return PublishedJudge.model_validate(about | {"words": words, "verdict": verdict}).model_dump(mode="json")
 
 
 def graded_pairs(items: list[Any]) -> list[Any]:
@@ -193,11 +207,13 @@ def graded_pairs(items: list[Any]) -> list[Any]:
     return [item.model_copy(update={"responses": ("a", "b"), "label": 0}) for item in items]
 
 
+PAIRS = (("base", "cand"), ("gbase", "gcand"), ("jbase", "jcand"))
 VERBS: tuple[Callable[[str, str, Path], list[str]], ...] = (
     lambda base, cand, out: ["compare", base, cand],
     lambda base, cand, out: ["gate", base, cand, "--json", str(out / "gate.json"), "--junit", str(out / "gate.xml")],
     lambda base, cand, out: ["leaderboard", base, cand],
     lambda base, cand, out: ["leaderboard"],
+    lambda base, cand, out: ["leaderboard", base, cand, "--published"],
     lambda base, cand, out: ["power", base, cand, "--effect", "0.05"],
     lambda base, cand, out: ["report", base, cand, "-o", str(out / "page.html")],
     lambda base, cand, out: ["ls", "runs"],
@@ -206,7 +222,7 @@ VERBS: tuple[Callable[[str, str, Path], list[str]], ...] = (
 
 def test_the_folders_themselves_are_read(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_RESULTS", str(folders))
-    for base, cand in (("base", "cand"), ("gbase", "gcand")):
+    for base, cand in PAIRS:
         for verb in VERBS:
             code, _, err = said_by(*verb(base, cand, tmp_path))
             assert code in (0, 1, 3), err
@@ -218,7 +234,7 @@ def test_a_mutated_run_is_a_line_or_a_result(folders: Path, tmp_path: Path, monk
         results = tmp_path / "results"
         shutil.copytree(folders, results)
         monkeypatch.setenv("HARNESS_RESULTS", str(results))
-        base, cand = rng.choice([("base", "cand"), ("gbase", "gcand")])
+        base, cand = rng.choice(PAIRS)
         for _ in range(rng.choice((1, 1, 1, 2, 4))):
             folder = results / "runs" / rng.choice((base, cand, cand))
             file = rng.choice(sorted(path for path in folder.iterdir() if path.suffix in (".json", ".jsonl")))

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ from harness.data.tables import read_rows
 from harness.errors import DataError, HarnessError
 from harness.protocols import find_protocol
 from harness.registry import described_recipe, find_recipes, load_recipe
-from tests.toys import ROOT
+from tests.test_fuzz import published_judge, said_by
+from tests.toys import ROOT, make_items, make_judgments, write
 
 LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{c}: &{c} [*{b}, *{b}, *{b}, *{b}]\n" for b, c in zip("abcdefghi", "bcdefghij", strict=True)
@@ -80,6 +82,21 @@ def test_code_of_a_models_own_is_run_only_when_the_command_line_says_so(tmp_path
     assert main(command) == 2
     assert "--set judge.trust_remote_code=true" in capsys.readouterr().err
     assert main([*command, "--set", "judge.trust_remote_code=true"]) == 0
+
+
+@pytest.mark.parametrize("prompts", [[1], {"vlrewardbench": "fifo"}])
+def test_a_strangers_record_of_a_published_judge_neither_ends_nor_holds_up_a_command(
+    tmp_path: Path, monkeypatch, prompts: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("fifo")
+    items = make_items(20)
+    # no name of the model
+    config = {"published": published_judge(), "prompts": prompts}
+    write(tmp_path / "run", items, make_judgments(items, 0.7), config=config, reader="own", task="vlrewardbench")
+    for command in (["report", "run", "-o", "page.html"], ["leaderboard", "run", "--published"]):
+        code, _, err = said_by(*command)
+        assert code == 0, err
 
 
 @pytest.mark.parametrize("model", ["harness_judge", "qwen2_5_vl"])

@@ -99,10 +99,14 @@ def authors_words(name: str, judge: PublishedJudge, given: str | None = None) ->
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise HarnessError(f"{path} cannot be read ({error}).", f"Save it again: {save}") from None
-    for words in _texts(text, judge.words):
-        if hashlib.sha256(words.encode()).hexdigest() == judge.words.sha256:
-            return words
+    if found := words_in(text, judge.words):
+        return found
     raise HarnessError(f"{path} does not hold the words in which {name} is asked.", f"Save the right file: {save}")
+
+
+def words_in(text: str, words: Words) -> str | None:
+    """Find a judge's words in its authors' file, or in one that holds them alone; None where they are not there."""
+    return next((one for one in _texts(text, words) if hashlib.sha256(one.encode()).hexdigest() == words.sha256), None)
 
 
 def _texts(text: str, words: Words) -> Iterator[str]:

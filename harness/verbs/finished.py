@@ -173,6 +173,7 @@ def leaderboard(options: Namespace) -> ExitCode:
     from rich.progress import track
 
     from harness.counting.cache import Cache
+    from harness.counting.results import label
     from harness.records import RunFolder
     from harness.registry import expand_tasks, find_tasks, published_root
     from harness.sheets.page import Head
@@ -201,8 +202,8 @@ def leaderboard(options: Namespace) -> ExitCode:
     for task, rows in printed.items():
         if rows:
             synthetic = any(counted.result.task.synthetic for counted in found[task])
-            named = [counted.result.run.config for counted in found[task] if counted.result.run.config.get("published")]
-            asked = {str(c["published"].get("printed")): str(c["model"]) for c in named}
+            named = [run for run in (counted.result.run for counted in found[task]) if run.config.get("published")]
+            asked = {str(run.config["published"].get("printed")): label(run) for run in named}
             sheets.append(published_sheet(task, rows, synthetic, asked))
     told = f"Left out: {' '.join(left_out)}"
     if not sheets:

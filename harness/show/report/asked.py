@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from harness.errors import HarnessError
 from harness.judge.format import EMBEDDED, PLAIN, RewardFormat, load_format, load_reward_format
-from harness.judge.published import authors_words
+from harness.judge.published import LONGEST, saved_at, words_in
 from harness.published_judges import PublishedJudge
 from harness.records.judgment import PLACEHOLDERS, words_hash
 from harness.records.store import content
@@ -63,17 +63,24 @@ def _benchmarks(side: Side, roots: Sequence[Path], shown: Sequence[str]) -> Iter
     with contextlib.suppress(HarnessError):
         hooks = load_hooks(name, load_task(name, roots).hooks)
         yield hooks.prompt("{question}", shown, side.result.protocol.compares)
-    given = side.result.run.config.get("prompts")
-    if isinstance(given, dict) and isinstance(given.get(name), str):
+    config = side.result.run.config
+    prompts = config.get("prompts")
+    # the record is anybody's
+    given = prompts.get(name) if isinstance(prompts, dict) else None
+    path = Path(given) if isinstance(given, str) else None
+    if path:
         with contextlib.suppress(HarnessError, OSError, UnicodeDecodeError):
-            yield fill(content(Path(given[name])).decode(), "{question}", shown)
-    yield from _authors(side.result.run.config, name)
+            yield fill(content(path).decode(), "{question}", shown)
+    yield from _authors(config, path)
 
 
-def _authors(config: dict[str, Any], task: str) -> Iterator[str]:
-    """Give the words of a published judge, where they are here."""
-    if config.get("published"):
-        with contextlib.suppress(HarnessError, ValidationError):
-            judge = PublishedJudge.model_validate(config["published"])
-            if not judge.head:
-                yield authors_words(str(config.get("model")), judge, (config.get("prompts") or {}).get(task))
+def _authors(config: dict[str, Any], given: Path | None) -> Iterator[str]:
+    """Give the words of a published judge: its own, or those in the file that was given, or where a run looks."""
+    with contextlib.suppress(HarnessError, ValidationError, OSError, UnicodeDecodeError):
+        judge = PublishedJudge.model_validate(config.get("published"))
+        if judge.prompt:
+            yield judge.prompt
+        elif judge.words:
+            path = given or saved_at(str(config.get("model")), judge.words)
+            if found := words_in(content(path)[:LONGEST].decode(), judge.words):
+                yield found
