@@ -24,7 +24,7 @@ from harness.judge.format import PLAIN, load_reward_format
 from harness.judge.published import named_judge
 from harness.precision import resolved
 from harness.records import Reading
-from harness.records.content import mark, marked, parts
+from harness.records.content import filled, mark, marked
 from harness.settings import JudgingSettings
 
 LONGEST = 2048
@@ -269,9 +269,7 @@ class Judge:
 
 def _shown(asked: Asked, images: Sequence[Any], text: str) -> tuple[Any, ...]:
     """Return what is shown with a text: an image before it, or its pieces and images as they are marked."""
-    if asked.image is not None:
-        return (*images, text)
-    return tuple(part if isinstance(part, str) else images[part] for part in parts(text, len(images)))
+    return (*images, text) if asked.image is not None else tuple(filled(text, images))
 
 
 def _orders(asked: Asked) -> list[tuple[int, int]]:

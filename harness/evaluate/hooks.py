@@ -23,7 +23,7 @@ from harness.protocols.forms import OWN, find_reader
 from harness.protocols.reading import reader_of
 from harness.published_judges import VerdictForm
 from harness.records import Item, Judgment, Presentation
-from harness.records.content import parts
+from harness.records.content import filled
 from harness.registry import TaskContent, read_task
 from harness.scratch import Scratch
 from harness.settings import WorldSettings
@@ -137,10 +137,9 @@ def fill(prompt: str, question: str, shown: Sequence[str]) -> str:
 
 def shown_parts(doc: Row, text: str) -> list[Any]:
     """Return what a document shows with a text: the image before it, then its pieces and images as they are marked."""
-    before, images = [] if doc["image"] is None else [doc["image"].convert("RGB")], doc["images"]
-    return before + [
-        part if isinstance(part, str) else images[part].convert("RGB") for part in parts(text, len(images))
-    ]
+    before = [] if doc["image"] is None else [doc["image"]]
+    shown = [*before, *filled(text, doc["images"])]
+    return [part if isinstance(part, str) else part.convert("RGB") for part in shown]
 
 
 def presentation_of(doc: Row) -> Presentation:

@@ -5,8 +5,10 @@ text: it is counted, hashed, searched and shown as any other. Nothing is a mark 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
+T = TypeVar("T")
 _MARK = re.compile(r"<image_(0|[1-9]\d{0,3})>")
 
 
@@ -32,6 +34,11 @@ def parts(text: str, images: int) -> Iterator[str | int]:
             start = found.end()
     if rest := text[start:] if start == 0 else text[start:].strip():
         yield rest
+
+
+def filled(text: str, images: Sequence[T]) -> list[str | T]:
+    """Return the pieces of a text, and the images themselves where it marks them."""
+    return [part if isinstance(part, str) else images[part] for part in parts(text, len(images))]
 
 
 def marked(text: str, images: int) -> list[int]:
