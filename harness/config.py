@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -36,6 +35,7 @@ from harness.settings import (
     TrainingSettings,
     WorldSettings,
 )
+from harness.texts import shortened
 
 OURS = "harness_judge"
 """The name of our own judge class among lmms-eval's models."""
@@ -273,7 +273,7 @@ def validated(settings: dict[str, Any]) -> RunConfig:
             names = kind.model_fields if len(first["loc"]) > 1 else RunConfig.model_fields
             prefix = f"{first['loc'][0]}." if len(first["loc"]) > 1 else ""
             raise unknown("setting", path, [prefix + n for n in names]) from None
-        given = textwrap.shorten(repr(first["input"]), 200, placeholder=" ...")
+        given = shortened(first["input"], 200)
         raise HarnessError(f"setting {path} = {given}: {first['msg']}.", "Mend the value.") from None
 
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from functools import cache
+from typing import Any
 
 OURS = "\N{FIRST STRONG ISOLATE}\N{POP DIRECTIONAL ISOLATE}"
 """What the harness itself puts around a text that runs from right to left."""
@@ -15,6 +16,14 @@ def harmless(text: str) -> str:
     ends is the terminal's choice.
     """
     return _COMMAND.sub(lambda found: f"{found[0][0]} {found[0][1:]}", visible(" ".join(text.split())))
+
+
+def shortened(value: Any, most: int = 60) -> str:
+    """Write a value for a message, in at most so many characters; bytes are not written."""
+    if isinstance(value, bytes) or (isinstance(value, dict) and "bytes" in value):
+        return "the value"
+    shown = repr(value)
+    return shown if len(shown) <= most else shown[: most - 3] + "..."
 
 
 _COMMAND = re.compile(r"(?<!\S)(?:::|##\[)")

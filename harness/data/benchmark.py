@@ -9,11 +9,12 @@ from pydantic import ValidationError
 
 from harness.data.canonical import read_columns, write_rows
 from harness.data.images import image_bytes, image_hash, image_or_name
-from harness.data.tables import Field, Row, checked_rows, identifier, shortened, speech, text
+from harness.data.tables import Field, Row, checked_rows, identifier, speech, text
 from harness.errors import DataError
 from harness.records import Item, Label, item_id
 from harness.records.inventory import Inventory
 from harness.records.item import GROUP
+from harness.texts import shortened
 
 TABLE = "benchmark.parquet"
 """File of an artifact that holds a benchmark."""

@@ -11,11 +11,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from harness.data.images import image_file, image_of
 from harness.errors import DataError, HarnessError
 from harness.extras import require
+from harness.texts import shortened
 
 Row = dict[str, Any]
 JSON_LINES = (".jsonl", ".json", ".ndjson")
@@ -134,7 +135,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a parquet or JSONL file as they are, a few at a time; those of a JSON list at once."""
     if path.suffix == ".parquet":
         yield from parquet_rows(path)
-    elif isinstance(rows := json_document(path), list):
+    elif (rows := json_document(path, "[")) is not None:
         for number, row in enumerate(rows, 1):
             yield _object(row, f"{path}, row {number}")
     elif path.suffix in JSON_LINES:
@@ -174,8 +175,12 @@ def _json_rows(path: Path) -> Iterator[Row]:
                 yield _json_row(line, f"{path}, row {number}")
 
 
-def json_document(path: Path) -> Any:
-    """Read a file `.json` that is one document, a list or an object over several lines; None for any other.
+def json_document(path: Path, opening: Literal["[", "{"]) -> Any:
+    """Read a file `.json` that is one list, or one object over several lines; None for any other.
+
+    Args:
+        path: of any file.
+        opening: of what is wanted. An object in a line of its own is a row, as in JSONL.
 
     Raises:
         DataError: if it is torn, or no JSON.
@@ -184,7 +189,7 @@ def json_document(path: Path) -> Any:
         return None
     with path.open("rb") as file:
         first = next((line for line in file if line.strip()), b"").strip()
-    if not first.startswith(b"[") and first != b"{":
+    if not (first.startswith(b"[") if opening == "[" else first == b"{"):
         return None
     return _parsed(path.read_bytes(), f"{path}")
 
@@ -318,14 +323,6 @@ def _with_images(value: Any, folder: Path, open_image: Callable[[Any, Path], Any
 def _digest(value: Any) -> bytes:
     """Hash what a row holds: one is kept of every row, so it is short."""
     return hashlib.blake2b(json.dumps(value, default=_json_bytes, sort_keys=True).encode(), digest_size=16).digest()
-
-
-def shortened(value: Any) -> str:
-    """Write a value of others for a message."""
-    if isinstance(value, bytes) or (isinstance(value, dict) and "bytes" in value):
-        return "the value"
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def _json_bytes(value: Any) -> str:

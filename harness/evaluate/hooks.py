@@ -19,8 +19,7 @@ from harness.data.benchmark import PICTURES, Benchmark, item_of, read_items, wri
 from harness.data.tables import Row, hub_folder, hub_rows, read_rows
 from harness.errors import HarnessError
 from harness.protocols import Protocol, find_protocol
-from harness.protocols.forms import OWN, find_reader
-from harness.protocols.reading import reader_of
+from harness.protocols.forms import find_reader, reader_name
 from harness.published_judges import VerdictForm
 from harness.records import Item, Judgment, Presentation
 from harness.records.content import filled
@@ -216,7 +215,7 @@ def task_hooks(
             protocol = protocol_of(results[0]["protocol"])
             items = {r["item_id"]: item_of(r) for r in results}
             form = VerdictForm.model_validate_json(results[0]["form"]) if results[0].get("form") else None
-            read = find_reader(OWN if form else reader_of(protocol, content.reader), form)
+            read = find_reader(reader_name(protocol, content.reader, form), form)
             judgments = [_judgment(r, read) for r in results]
             return estimate(METRICS[content.kind][name], protocol.tally(list(items.values()), judgments))
 

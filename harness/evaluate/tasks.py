@@ -16,8 +16,8 @@ from harness.errors import HarnessError, RunIncompleteError
 from harness.evaluate.hooks import TaskHooks, data_file, fill, load_hooks, open_rows, presentation_docs
 from harness.evaluate.judged import Judged
 from harness.protocols import Protocol, find_protocol
-from harness.protocols.forms import OWN, find_reader
-from harness.protocols.reading import READERS, reader_of
+from harness.protocols.forms import find_reader, reader_name
+from harness.protocols.reading import READERS
 from harness.published_judges import VerdictForm
 from harness.records import Item, Judgment, Presentation, RunFolder
 from harness.records.content import marked
@@ -88,7 +88,7 @@ class PreparedTask:
     @property
     def reader(self) -> str:
         """The reader of its answers, by name."""
-        return OWN if self.form else reader_of(self.protocol, self.content.reader)
+        return reader_name(self.protocol, self.content.reader, self.form)
 
     def record(self, config: RunConfig) -> TaskRecord:
         """Describe what is asked, for the run's record."""

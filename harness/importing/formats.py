@@ -230,8 +230,8 @@ FORMATS = {
 
 def _rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a file; of one JSON object of columns, a row an entry, each with what is said of all."""
-    document = json_document(path)
-    if not isinstance(document, dict):
+    document = json_document(path, "{")
+    if document is None:
         yield from read_rows(path)
         return
     columns = {name: value for name, value in document.items() if isinstance(value, list)}

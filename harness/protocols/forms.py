@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import DataError
-from harness.protocols.reading import READERS
+from harness.protocols.protocol import Protocol
+from harness.protocols.reading import READERS, reader_of
 from harness.published_judges import VerdictForm
 from harness.records import Reading
 
@@ -16,6 +17,11 @@ Reader = Callable[[str, int], Reading]
 
 OWN = "own"
 """The name of the reader that reads a judge's own form."""
+
+
+def reader_name(protocol: Protocol, task_reader: str, form: VerdictForm | None) -> str:
+    """Name the reader of answers: a judge's own form goes before what protocol and task say."""
+    return OWN if form else reader_of(protocol, task_reader)
 
 
 def find_reader(name: str, form: VerdictForm | None) -> Reader:

@@ -46,5 +46,7 @@ def contamination_of(run: Run, task: TaskRecord) -> Contamination:
 def _known_by(counts: dict[str, int]) -> str:
     """Say what the pairs that are items were known by; older records know of images alone."""
     texts = counts.get("texts", 0)
-    known = ["by image and question"] * (texts < counts["both"])
-    return " or ".join([*known, *["by question and both responses"] * bool(texts)])
+    if not texts:
+        return "by image and question"
+    told = "by question and both responses"
+    return told if texts == counts["both"] else f"by image and question or {told}"

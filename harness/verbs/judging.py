@@ -213,5 +213,6 @@ def _label(path: Path, asked: "Sequence[Asked]", verdicts: "Sequence[Verdict]", 
         raise unwritable(path, error, "--as-preferences") from error
     finally:
         part.unlink(missing_ok=True)
-    lacking = "no best or no worst" + ", or not one image" * any(one.image is None for one in asked)
+    imageless = any(one.image is None for one in asked)
+    lacking = "no best or no worst, or not one image" if imageless else "no best or no worst"
     return f"Written: {path}, {kept} pairs to train with (--preferences); {len(asked) - kept} have {lacking}."
