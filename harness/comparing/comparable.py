@@ -5,8 +5,11 @@ import numpy as np
 from harness.counting.metrics import Metric
 from harness.counting.results import TaskResult
 from harness.errors import HarnessError
+from harness.protocols.forms import OWN
 from harness.records import Item
 from harness.records.inventory import limited
+
+OTHER_PROMPTS = "A judge may bring words of its own: --other-prompts compares them all the same."
 
 
 def other_words(baseline: TaskResult, candidate: TaskResult) -> bool:
@@ -27,16 +30,18 @@ def check_comparable(baseline: TaskResult, candidate: TaskResult, other_prompts:
         ("whether the data are synthetic", "synthetic"),
     ):
         one, other = getattr(baseline.task, field_name), getattr(candidate.task, field_name)
-        if one != other:
+        # the form in which a judge writes its verdict belongs to its words
+        of_its_own = field_name == "reader" and OWN in (one, other)
+        if one != other and not (of_its_own and other_prompts):
             raise HarnessError(
                 f"{baseline.folder.name} and {candidate.folder.name} differ in {what}: {one} and {other}.",
-                "Runs are compared on the same data under the same protocol.",
+                OTHER_PROMPTS if of_its_own else "Runs are compared on the same data under the same protocol.",
             )
     if not other_prompts and other_words(baseline, candidate):
         one, other = ("+".join(sorted(set(side.task.prompts.values()))) for side in (baseline, candidate))
         raise HarnessError(
             f"{baseline.folder.name} and {candidate.folder.name} differ in prompt: {one} and {other}.",
-            "A judge may bring words of its own: --other-prompts compares them all the same.",
+            OTHER_PROMPTS,
         )
 
 

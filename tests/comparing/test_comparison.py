@@ -18,6 +18,7 @@ from harness.protocols import find_protocol
 from harness.records import Judgment, RunFolder
 from harness.records.inventory import Inventory, limited
 from harness.stats.multiplicity import CORRECTIONS
+from tests.test_fuzz import published_judge
 from tests.toys import changed, make_items, make_judgments, worded, write
 
 
@@ -264,6 +265,18 @@ def test_judges_asked_in_other_words_are_compared_on_request(pair) -> None:
     with pytest.raises(HarnessError, match="--other-prompts"):
         compare_many(pair[0], [pair[1]])
     assert compare(*pair, other_prompts=True).other_words
+
+
+def test_a_judge_that_writes_verdicts_in_its_own_form_is_compared_on_request(tmp_path: Path) -> None:
+    items, config = make_items(30), {"model": "judge:toy", "published": published_judge()}
+    ours = load_result(write(tmp_path / "ours", items, make_judgments(items, 0.6), prompts={"0": "a1"}))
+    theirs = make_judgments(items, 0.9, draw=1)
+    published = load_result(write(tmp_path / "theirs", items, theirs, config=config, reader="own", prompts={"0": "b2"}))
+    with pytest.raises(HarnessError, match=r"differ in reader: strict and own\..*--other-prompts"):
+        compare(ours, published)
+    got = compare(ours, published, other_prompts=True)
+    assert got.other_words
+    assert got.headline[0].candidate > got.headline[0].baseline
 
 
 def test_unparsed_answers_alone_are_wrong_and_no_crash(tmp_path: Path) -> None:
